@@ -1,0 +1,28 @@
+//! Ids, time, chance and the wire: values and formats, no state.
+//!
+//! The lowest floor. Bytes are parsed into types here, so that above it there is nothing left to doubt.
+
+pub mod bencode;
+pub mod id;
+pub mod krpc;
+pub mod manifest;
+pub mod naming;
+pub mod random;
+pub mod time;
+
+pub use id::Id;
+pub use manifest::{Content, Holding, Manifest};
+pub use naming::{FileName, Naming};
+pub use random::Chance;
+pub use time::Moment;
+
+use std::net::SocketAddr;
+
+/// A peer as others know it: its id, and where it answers (UDP and TCP on the same port).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Contact {
+    /// Its place among all ids.
+    pub id: Id,
+    /// Where it was heard.
+    pub addr: SocketAddr,
+}

@@ -1,0 +1,6 @@
+//! A group of machines keeps files without any server.
+
+#![warn(missing_docs)]
+
+pub mod ground;
+pub mod peer;

@@ -1,0 +1,305 @@
+//! What goes into a peer and what comes out: the whole of its contact with the world.
+
+use crate::ground::{Contact, Content, FileName, Id, Manifest};
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// Connects an input with the output it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A UDP datagram arrived.
+    Datagram {
+        /// From where.
+        from: SocketAddr,
+        /// All of it.
+        bytes: Vec<u8>,
+    },
+    /// Somebody wants something done. Ends in one [`Output::Answer`] with the same ticket, chosen by the driver.
+    Command {
+        /// For the answer.
+        ticket: Ticket,
+        /// What.
+        command: Command,
+    },
+    /// An [`Output::Move`] came to its end.
+    Moved {
+        /// The move's.
+        ticket: Ticket,
+        /// How.
+        outcome: Result<(), MoveError>,
+    },
+    /// Somebody's upload is complete, verified and durable in our store.
+    Received(Manifest),
+    /// An [`Output::Probe`] came to its end.
+    Probed {
+        /// Whom it was for.
+        addr: SocketAddr,
+        /// Its machine holds the port open: somebody is there, if perhaps too busy to answer.
+        open: bool,
+    },
+    /// An [`Output::Look`] came to its end.
+    Looked {
+        /// The look's.
+        ticket: Ticket,
+        /// There is such a file.
+        found: bool,
+    },
+    /// The moment of [`Peer::wake_at`](super::Peer::wake_at) has come. To be said after all datagrams that are waiting.
+    Wake,
+}
+
+/// What people and programs can want of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Keep this file in the network. The driver holds the bytes ready under the command's ticket.
+    Store {
+        /// Under this name.
+        name: FileName,
+        /// The bytes.
+        content: Content,
+    },
+    /// Bring this file here.
+    Request {
+        /// Its name.
+        name: FileName,
+    },
+    /// Hand over what is held, tell the others, go.
+    Leave,
+}
+
+/// What a peer wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a UDP datagram.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// All of it.
+        bytes: Vec<u8>,
+    },
+    /// Move a file's bytes; ends in [`Input::Moved`].
+    Move {
+        /// For the outcome.
+        ticket: Ticket,
+        /// From where to where.
+        task: Move,
+    },
+    /// Find out whether a port is still held open (a TCP connection, closed at once); ends in [`Input::Probed`].
+    Probe {
+        /// Whose.
+        addr: SocketAddr,
+    },
+    /// Look whether the working folder has a file for this four-digit name; ends in [`Input::Looked`].
+    Look {
+        /// For the outcome.
+        ticket: Ticket,
+        /// The name.
+        name: FileName,
+    },
+    /// All who shall keep this version have it, and we are none of them: drop the copy, unless it was replaced.
+    Forget(Manifest),
+    /// The end of a command.
+    Answer {
+        /// The command's.
+        ticket: Ticket,
+        /// How it ended.
+        answer: Answer,
+    },
+    /// Something worth telling that nobody asked for.
+    News(News),
+}
+
+/// Bytes to be moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Into our own store, from the bytes under a command's ticket.
+    Keep {
+        /// What.
+        manifest: Manifest,
+        /// The command's ticket.
+        source: Ticket,
+    },
+    /// To another peer's store; done when it said that they are durable there.
+    Upload {
+        /// What.
+        manifest: Manifest,
+        /// From the bytes under a command's ticket; from our own store where there is none.
+        source: Option<Ticket>,
+        /// Whose store.
+        to: Contact,
+    },
+    /// From another peer to the file the requester gets; what arrived before a failure is kept for the next holder.
+    Download {
+        /// Whose name.
+        name: FileName,
+        /// What must arrive; unknown where the file only lies in the holder's folder.
+        content: Option<Content>,
+        /// Who has it.
+        from: Contact,
+        /// The command's ticket.
+        order: Ticket,
+    },
+    /// From our own store (or, where content is unknown, our working folder) to the file the requester gets.
+    Deliver {
+        /// Whose name.
+        name: FileName,
+        /// What.
+        content: Option<Content>,
+        /// The command's ticket.
+        order: Ticket,
+    },
+}
+
+/// Why bytes did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MoveError {
+    /// The other side could not be reached, or fell silent on the way.
+    #[error("cannot be reached ({0})")]
+    Unreachable(String),
+    /// The other side cannot take it.
+    #[error("refused it ({0})")]
+    Refused(String),
+    /// The other side has a later version.
+    #[error("has version {version} already")]
+    Outdated {
+        /// The version there.
+        version: u64,
+    },
+    /// The other side does not have it.
+    #[error("does not have it")]
+    Missing,
+    /// What arrived is not what was announced.
+    #[error("its bytes do not match their hash")]
+    Damaged,
+    /// Our own disk failed, or the file is gone or changed: no other peer can help.
+    #[error("{0}")]
+    Local(String),
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The file is durable at these peers.
+    Stored {
+        /// What was stored.
+        manifest: Manifest,
+        /// Who has it, the owner first.
+        copies: Vec<Id>,
+        /// How many copies were wanted. With fewer peers than that in the network, their number.
+        wanted: usize,
+    },
+    /// The file is here.
+    Fetched {
+        /// Whose name.
+        name: FileName,
+        /// Who had it.
+        from: Id,
+    },
+    /// Everybody responsible was asked: it is not there.
+    NotFound {
+        /// Whose name.
+        name: FileName,
+        /// How many peers were asked.
+        asked: usize,
+    },
+    /// It could not be done.
+    Failed {
+        /// The file's name.
+        name: FileName,
+        /// Why, in one sentence that says what to do.
+        reason: String,
+    },
+    /// We have left: the driver ends.
+    Left,
+}
+
+/// Things worth telling. The terminal's lines, the log and the simulator's checks are made from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A round of pings went out to these.
+    PingsSent(Vec<Id>),
+    /// A round's ping arrived from this peer.
+    PingReceived(Id),
+    /// A round's ping was answered by this peer.
+    PingAnswered(Id),
+    /// This peer looks for its place, which is further on.
+    JoinForwarded(Id),
+    /// This peer's place is between us and our successor.
+    JoinReceived(Id),
+    /// Our first successor has a new successor.
+    SuccessorChangeReceived,
+    /// We are in, between others, with these first successors.
+    Joined(Successors),
+    /// We could not join.
+    JoinFailed(JoinError),
+    /// Our first two successors are others than before.
+    SuccessorsChanged(Successors),
+    /// A successor said goodbye.
+    Departing(Id),
+    /// A successor is dead.
+    Dead(Id),
+    /// A store passes by.
+    StoreForwarded(FileName),
+    /// A store ends here.
+    StoreAccepted(FileName),
+    /// Our own request goes out.
+    RequestSent(FileName),
+    /// A request passes by, or we are its owner and do not have the file.
+    NotHere(FileName),
+    /// A request ends here.
+    FileHere(FileName),
+    /// A file's bytes leave for this peer. Told by the driver.
+    Sending {
+        /// The file's name.
+        name: FileName,
+        /// Who gets it.
+        to: Id,
+    },
+    /// They are all sent. Told by the driver.
+    Sent,
+    /// A file's bytes arrive from this peer. Told by the driver.
+    Receiving {
+        /// The file's name.
+        name: FileName,
+        /// Who had it.
+        from: Id,
+    },
+    /// A holder failed on the way; the next one is asked.
+    HolderFailed {
+        /// The file's name.
+        name: FileName,
+        /// The holder.
+        holder: Id,
+        /// Why.
+        error: MoveError,
+    },
+    /// This peer leaves, and still has bytes that nobody else has: they go first.
+    HandingOver {
+        /// How many files.
+        files: usize,
+    },
+}
+
+/// The two successors people are shown. In a ring of two, the second is the peer itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Successors {
+    /// The next peer.
+    pub first: Id,
+    /// The one after it.
+    pub second: Id,
+}
+
+/// Why a peer could not join.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum JoinError {
+    /// The known peer never answered.
+    #[error("nobody answers at {0}")]
+    Silence(SocketAddr),
+    /// A living peer has this id already.
+    #[error("the ring has such a peer already, at {0}")]
+    Taken(SocketAddr),
+}
