@@ -3,4 +3,5 @@
 #![warn(missing_docs)]
 
 pub mod ground;
+pub mod overlay;
 pub mod peer;
