@@ -127,7 +127,7 @@ impl Lookup {
     }
 
     /// What to do now. A contact in [`Step::Ask`] counts as asked.
-    pub fn next(&mut self) -> Step {
+    pub fn next_step(&mut self) -> Step {
         let open = self.by_approach.values().filter(|candidate| candidate.state == State::Asked).count();
         match self.wanted() {
             Some(contact) if self.asked < Lookup::MAX_QUESTIONS => {
@@ -256,7 +256,7 @@ mod tests {
         lookup.hear_of(contact(start));
         let mut open: Vec<Id> = Vec::new();
         loop {
-            match lookup.next() {
+            match lookup.next_step() {
                 Step::Ask(next) => open.push(next.id),
                 Step::Done => return lookup,
                 Step::Wait => {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn network(seed: u64, size: u64) -> BTreeSet<Id> {
-        (0..size).map(|at| Id::hashed(&(seed, at).0.wrapping_mul(1_000_003).wrapping_add(at).to_be_bytes())).collect()
+        (0..size).map(|at| Id::hashed(format!("{seed} {at}").as_bytes())).collect()
     }
 
     proptest! {
@@ -305,12 +305,13 @@ mod tests {
 
     fn hop_by_hop(from: u8, key: u8) -> (Vec<u8>, u8) {
         let peers = [2, 4, 5, 8, 9, 14, 19].map(Id::numbered);
-        let successor = |id: Id| *peers.iter().min_by_key(|peer| id.plus(Id::numbered(1)).clockwise_to(**peer)).unwrap();
+        let successor =
+            |id: Id| *peers.iter().min_by_key(|peer| id.plus(Id::numbered(1)).clockwise_to(**peer)).unwrap();
         let me = Id::numbered(from);
         let mut lookup = Lookup::new(Geometry::Ring, Id::numbered(key), 1).with_myself(contact(me));
         lookup.hear_of(contact(successor(me)));
         let mut route = Vec::new();
-        while let Step::Ask(next) = lookup.next() {
+        while let Step::Ask(next) = lookup.next_step() {
             route.push(next.id.number().unwrap());
             lookup.answered(next.id, &[contact(successor(next.id))]);
         }
@@ -330,14 +331,14 @@ mod tests {
         let ids = [10, 20, 30].map(|number| contact(Id::numbered(number)));
         let mut lookup = Lookup::new(Geometry::Ring, Id::numbered(25), 1);
         ids.iter().for_each(|id| lookup.hear_of(*id));
-        assert_eq!(lookup.next(), Step::Ask(ids[1]));
-        assert_eq!(lookup.next(), Step::Wait);
+        assert_eq!(lookup.next_step(), Step::Ask(ids[1]));
+        assert_eq!(lookup.next_step(), Step::Wait);
         lookup.late(ids[1].id);
-        assert_eq!(lookup.next(), Step::Ask(ids[0]));
+        assert_eq!(lookup.next_step(), Step::Ask(ids[0]));
         lookup.answered(ids[1].id, &[]);
-        assert_eq!(lookup.next(), Step::Wait, "the first question is open still");
+        assert_eq!(lookup.next_step(), Step::Wait, "the first question is open still");
         lookup.failed(ids[0].id);
-        assert_eq!(lookup.next(), Step::Ask(ids[2]));
+        assert_eq!(lookup.next_step(), Step::Ask(ids[2]));
     }
 
     #[test]
@@ -345,7 +346,7 @@ mod tests {
         let mut lookup = Lookup::new(Geometry::Ring, Id::ZERO, 1);
         lookup.hear_of(contact(Id::hashed(b"0")));
         let mut asked = 0;
-        while let Step::Ask(next) = lookup.next() {
+        while let Step::Ask(next) = lookup.next_step() {
             asked += 1;
             let nearer = next.id.plus(Id::power_of_two(100));
             lookup.answered(next.id, &[contact(nearer), contact(next.id)]);

@@ -50,6 +50,12 @@ pub trait Overlay: Send {
     /// The contacts people are shown: on the ring, the first two successors.
     fn shown(&self) -> Vec<Contact>;
 
+    /// Who shows us first: on the ring, the predecessor.
+    fn watcher(&self) -> Option<Contact>;
+
+    /// Counts up whenever a contact comes or goes.
+    fn changes(&self) -> u64;
+
     /// Up to `count` unsuspected contacts near `key`, by both rulers of the geometry: the answer to find_node.
     fn near(&self, key: Id, count: usize) -> Vec<Contact>;
 

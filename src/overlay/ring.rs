@@ -44,6 +44,7 @@ pub struct Ring {
     finger_at: Moment,
     finger: usize,
     pings: Vec<Contact>,
+    changes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +70,8 @@ impl Ring {
         fingers: bool,
         mut chance: Chance,
     ) -> Ring {
-        let entry = |contact: &Contact| {
-            (me.clockwise_to(contact.id), Entry { contact: *contact, heard: None, suspect: false })
-        };
+        let entry =
+            |contact: &Contact| (me.clockwise_to(contact.id), Entry { contact: *contact, heard: None, suspect: false });
         Ring {
             me,
             ping_interval,
@@ -84,6 +84,7 @@ impl Ring {
             rounds: 0,
             finger: 0,
             pings: Vec::new(),
+            changes: 0,
         }
     }
 
@@ -180,6 +181,7 @@ impl Overlay for Ring {
         }
         let known = self.clockwise.insert(distance, Entry { contact, heard: Some(now), suspect: false });
         if known.is_none() {
+            self.changes += 1;
             if self.is_neighbour(distance) {
                 self.hurry(now);
             }
@@ -206,6 +208,7 @@ impl Overlay for Ring {
         if self.clockwise.remove(&self.me.clockwise_to(id)).is_none() {
             return;
         }
+        self.changes += 1;
         self.hurry(now);
         let doubtful = |entry: &&Entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER);
         let neighbours = self.successors().chain(self.predecessors()).filter(doubtful);
@@ -225,6 +228,14 @@ impl Overlay for Ring {
 
     fn shown(&self) -> Vec<Contact> {
         self.clockwise.values().take(2).map(|entry| entry.contact).collect()
+    }
+
+    fn watcher(&self) -> Option<Contact> {
+        self.predecessor().map(|entry| entry.contact)
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes
     }
 
     fn near(&self, key: Id, count: usize) -> Vec<Contact> {
@@ -262,8 +273,10 @@ impl Overlay for Ring {
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>> {
         let from_me = self.me.clockwise_to(key);
         let everybody_known = self.clockwise.len() < LIST_LEN;
-        let behind = from_me == Id::ZERO || self.predecessors().last().is_some_and(|last| self.me.clockwise_to(last.contact.id) < from_me);
-        let ahead = || self.successors().filter(|entry| self.me.clockwise_to(entry.contact.id) >= from_me).count() >= count;
+        let behind = from_me == Id::ZERO
+            || self.predecessors().last().is_some_and(|last| self.me.clockwise_to(last.contact.id) < from_me);
+        let ahead =
+            || self.successors().filter(|entry| self.me.clockwise_to(entry.contact.id) >= from_me).count() >= count;
         if !(everybody_known || behind || ahead()) {
             return None;
         }
@@ -278,7 +291,8 @@ impl Overlay for Ring {
         let distances = named.iter().map(|contact| self.me.clockwise_to(contact.id));
         let missing = |entries: &mut dyn Iterator<Item = &Entry>, covered: &dyn Fn(Id) -> bool| {
             let lacking = entries.filter(|entry| {
-                covered(self.me.clockwise_to(entry.contact.id)) && !named.iter().any(|other| other.id == entry.contact.id)
+                covered(self.me.clockwise_to(entry.contact.id))
+                    && !named.iter().any(|other| other.id == entry.contact.id)
             });
             lacking.map(|entry| entry.contact).collect()
         };
@@ -289,9 +303,12 @@ impl Overlay for Ring {
             missing(&mut self.successors(), &|distance| from_distance < distance && distance < reach)
         } else if self.predecessor().is_some_and(|last| last.contact.id == from) {
             let Some(reach) = distances.filter(|distance| *distance < from_distance).min() else { return Vec::new() };
-            let reach = self.predecessors().map(|entry| self.me.clockwise_to(entry.contact.id)).filter(|d| *d >= reach).min();
+            let reach =
+                self.predecessors().map(|entry| self.me.clockwise_to(entry.contact.id)).filter(|d| *d >= reach).min();
             let Some(reach) = reach else { return Vec::new() };
-            missing(&mut self.predecessors().take(LIST_LEN / 4), &|distance| reach < distance && distance < from_distance)
+            missing(&mut self.predecessors().take(LIST_LEN / 4), &|distance| {
+                reach < distance && distance < from_distance
+            })
         } else {
             Vec::new()
         }
@@ -378,7 +395,8 @@ mod tests {
     #[test]
     fn keepers_are_the_owner_and_the_next_after_it() {
         let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
-        let keepers = |key| ring.keepers(Id::numbered(key), 3).unwrap().iter().map(|id| id.number().unwrap()).collect::<Vec<_>>();
+        let keepers =
+            |key| ring.keepers(Id::numbered(key), 3).unwrap().iter().map(|id| id.number().unwrap()).collect::<Vec<_>>();
         assert_eq!(keepers(19), [19, 2, 4]);
         assert_eq!(keepers(7), [8, 9, 14]);
         assert_eq!(keepers(220), [2, 4, 5]);
@@ -446,7 +464,9 @@ mod tests {
     #[test]
     fn a_round_goes_out_at_the_start_every_interval_and_when_a_successor_changes() {
         let mut ring = ring(9, &[14, 19, 8]);
-        let round = |chores: Vec<Chore>| chores.into_iter().find_map(|c| if let Chore::Round(to) = c { Some(numbers(&to)) } else { None });
+        let round = |chores: Vec<Chore>| {
+            chores.into_iter().find_map(|c| if let Chore::Round(to) = c { Some(numbers(&to)) } else { None })
+        };
         assert_eq!(round(ring.chores(NOW)), Some(vec![14, 19]));
         assert_eq!(round(ring.chores(NOW + Duration::from_secs(14))), None);
         assert_eq!(round(ring.chores(NOW + Duration::from_secs(15))), Some(vec![14, 19]));
