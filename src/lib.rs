@@ -5,3 +5,4 @@
 pub mod ground;
 pub mod overlay;
 pub mod peer;
+pub mod sim;

@@ -59,7 +59,7 @@ impl Peer {
         match why {
             Why::Round(_) => self.news(News::PingAnswered(contact.id)),
             // That it answered is all there is to know. A goodbye is believed when its hearer asks back.
-            Why::Verify(_) | Why::Grave(_) | Why::Notice(_) | Why::Goodbye(_) => {}
+            Why::Verify(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
             Why::Consult(_) => self.learn(now, contact, &answer.nodes),
             Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
             Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
@@ -75,7 +75,7 @@ impl Peer {
             Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
             Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
             Why::Offer(_, keys) => self.offer_unanswered(now, &keys),
-            Why::Round(_) | Why::Verify(_) | Why::Consult(_) | Why::Grave(_) | Why::Notice(_) | Why::Goodbye(_) => {}
+            Why::Round(_) | Why::Verify(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
         }
     }
 

@@ -74,7 +74,7 @@ impl Peer {
         self.standing = Standing::Leaving;
         let contacts = self.overlay.contacts();
         for contact in &contacts {
-            self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye(*contact));
+            self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye);
         }
         let goodbye = Goodbye { until: now + GOODBYE_LIMIT, waiting: contacts.into_iter().collect() };
         self.leaving.as_mut().expect("only called while leaving").goodbye = Some(goodbye);

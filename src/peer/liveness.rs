@@ -226,7 +226,7 @@ impl Peer {
             let grave = self.liveness.graves.get_mut(&contact.id).expect("listed just above");
             grave.wait = (grave.wait * 2).min(GRAVE_LONGEST);
             grave.ask_at = now + self.chance.around(grave.wait);
-            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Grave(contact));
+            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Grave);
         }
     }
 }

@@ -133,11 +133,11 @@ enum Why {
     /// Whom does it know near us?
     Consult(Contact),
     /// Does somebody presumed dead live after all?
-    Grave(Contact),
+    Grave,
     /// "I am here", "my successor changed": the answer says no more than that it was heard.
     Notice(Contact),
     /// "I leave."
-    Goodbye(Contact),
+    Goodbye,
     /// On the way to our place.
     Joining(joining::Asked),
     /// For a store or request.
@@ -266,7 +266,7 @@ impl Peer {
             Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact),
             Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact),
             Why::Joining(asked) => self.joining_late(now, asked),
-            Why::Grave(_) | Why::Notice(_) | Why::Goodbye(_) | Why::Offer(..) => {}
+            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) => {}
         }
     }
 
@@ -275,7 +275,7 @@ impl Peer {
         match why {
             Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.unanswered(now, contact),
             Why::Notice(contact) => self.verify(now, contact),
-            Why::Grave(_) | Why::Goodbye(_) => {}
+            Why::Grave | Why::Goodbye => {}
             Why::Joining(asked) => self.joining_silent(now, asked),
             Why::Errand(errand, contact) => {
                 self.verify_known(now, contact);

@@ -30,6 +30,11 @@ impl Peer {
         }
     }
 
+    /// Who it is.
+    pub fn id(&self) -> Id {
+        self.me.id
+    }
+
     /// Where it stands in its network.
     pub fn standing(&self) -> Standing {
         self.standing
