@@ -156,7 +156,8 @@ impl Peer {
             return;
         }
         let Some(suspect) = self.liveness.suspects.get_mut(&contact.id) else {
-            return self.dead(now, contact);
+            // It was heard since, on another question.
+            return self.verify(now, contact);
         };
         suspect.silent = true;
         self.judge(now, contact.id);
