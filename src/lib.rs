@@ -3,4 +3,6 @@
 #![warn(missing_docs)]
 
 pub mod ground;
+pub mod overlay;
 pub mod peer;
+pub mod sim;

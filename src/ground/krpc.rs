@@ -310,7 +310,7 @@ fn decode_answer(r: &Value) -> Result<Body, BadMessage> {
     let mut nodes = Vec::new();
     for (key, len) in [("nodes", 26), ("nodes6", 38)] {
         let bytes = r.get(key).and_then(Value::bytes).unwrap_or_default();
-        if bytes.len() % len != 0 {
+        if !bytes.len().is_multiple_of(len) {
             return Err(BadMessage::Form("nodes of a wrong length"));
         }
         nodes.extend(bytes.chunks_exact(len).filter_map(contact_in));

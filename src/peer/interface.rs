@@ -116,7 +116,7 @@ pub enum Output {
 /// Bytes to be moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Into our own store, from the bytes under a command's ticket.
+    /// Into our own store, from the bytes under a command's ticket. No [`Input::Received`] is said of it.
     Keep {
         /// What.
         manifest: Manifest,

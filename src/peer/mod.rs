@@ -1,10 +1,51 @@
 //! What one peer does: a value that is told what happened and says what it wants done.
+//!
+//! ```
+//! use p2p::peer::{Config, Output, Peer, Start};
+//! use p2p::ground::{Id, Moment, Naming};
+//! use std::{net::SocketAddr, time::Duration};
+//!
+//! let config = Config {
+//!     id: Id::numbered(2),
+//!     addr: SocketAddr::from(([127, 0, 0, 1], 12002)),
+//!     naming: Naming::Numbered,
+//!     start: Start::Join(SocketAddr::from(([127, 0, 0, 1], 12004))),
+//!     ping_interval: Duration::from_secs(15),
+//!     fingers: false,
+//!     replicas: 3,
+//!     seed: 7,
+//!     held: Vec::new(),
+//! };
+//! let mut peer = Peer::new(Moment::START, config);
+//! while let Some(output) = peer.poll() {
+//!     // 1. Do what it wants: here, send the first datagram to peer 4.
+//!     assert!(matches!(output, Output::Send { .. }));
+//! }
+//! // 2. Sleep until something happens or peer.wake_at() has come.  3. Tell it: peer.handle(now, input).  4. Again.
+//! assert!(peer.wake_at() > Moment::START);
+//! ```
 
+mod answering;
+mod errands;
+mod handover;
 mod interface;
+mod joining;
+mod leaving;
+mod liveness;
+mod rpc;
+mod search;
+mod shelf;
+mod upkeep;
+mod view;
 
 pub use interface::*;
+pub use view::View;
 
-use crate::ground::{Id, Manifest, Moment, Naming};
+use crate::ground::krpc::{Message, Question};
+use crate::ground::{Chance, Contact, Id, Manifest, Moment, Naming};
+use crate::overlay::{Overlay, Ring};
+use rpc::{Flags, Overdue, Patience, Rpc};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +54,8 @@ use std::time::Duration;
 pub struct Config {
     /// Who it is.
     pub id: Id,
+    /// Where others reach it.
+    pub addr: SocketAddr,
     /// How its network names peers and places files.
     pub naming: Naming,
     /// Whom it knows.
@@ -33,30 +76,263 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub enum Start {
     /// A ring of its own, or one whose peers start together and know their successors: none, one or two.
-    Ring(Vec<crate::ground::Contact>),
+    Ring(Vec<Contact>),
     /// A peer of the ring it joins.
     Join(SocketAddr),
 }
 
+/// A timer that fires so late means that we were not running: paused, or the machine asleep.
+const PAUSED_AFTER: Duration = Duration::from_secs(2);
+
 /// One peer.
-pub struct Peer {}
+pub struct Peer {
+    me: Contact,
+    naming: Naming,
+    replicas: usize,
+    standing: Standing,
+    overlay: Box<dyn Overlay>,
+    rpc: Rpc<Why>,
+    chance: Chance,
+    liveness: liveness::Liveness,
+    upkeep: upkeep::Upkeep,
+    joining: Option<joining::Joining>,
+    errands: BTreeMap<ErrandId, errands::ErrandJob>,
+    last_errand: ErrandId,
+    looks: BTreeMap<Ticket, answering::PendingLook>,
+    moves: BTreeMap<Ticket, MovePurpose>,
+    last_ticket: u64,
+    shelf: shelf::Shelf,
+    handover: handover::Handover,
+    leaving: Option<leaving::Leaving>,
+    out: VecDeque<Output>,
+}
+
+/// Where a peer stands in its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Looks for its place: asks, but is nobody's contact yet.
+    Joining,
+    /// One of them.
+    Member,
+    /// Says goodbye.
+    Leaving,
+    /// Has nothing to do with it any more, or could not join.
+    Gone,
+}
+
+/// Counts the errands of one peer.
+type ErrandId = u64;
+
+/// Why a question was asked: where its answer belongs.
+#[derive(Clone, Debug)]
+enum Why {
+    /// A shown round of pings.
+    Round(Contact),
+    /// Does it live?
+    Verify(Contact),
+    /// Whom does it know near us?
+    Consult(Contact),
+    /// Does somebody presumed dead live after all?
+    Grave,
+    /// "I am here", "my successor changed": the answer says no more than that it was heard.
+    Notice(Contact),
+    /// "I leave."
+    Goodbye,
+    /// On the way to our place.
+    Joining(joining::Asked),
+    /// For a store or request.
+    Errand(ErrandId, Contact),
+    /// For what is learnt on the way.
+    Refresh(upkeep::RefreshId, Contact),
+    /// Does it hold the files it should?
+    Offer(Contact, Vec<Id>),
+}
+
+/// What bytes are moved for.
+enum MovePurpose {
+    /// A store or request.
+    Errand(ErrandId, Contact),
+    /// Keeping a file at its keepers.
+    Handover(Contact, Id),
+}
 
 impl Peer {
     /// A peer that starts now.
-    pub fn new(_now: Moment, _config: Config) -> Peer {
-        Peer {}
+    pub fn new(now: Moment, config: Config) -> Peer {
+        let mut chance = Chance::seeded(config.seed);
+        let mut fork = || Chance::seeded(chance.bits());
+        let (known, standing) = match &config.start {
+            Start::Ring(successors) => (successors.as_slice(), Standing::Member),
+            Start::Join(_) => (&[][..], Standing::Joining),
+        };
+        // The one line where the overlay is chosen.
+        let overlay = Ring::new(now, config.id, known, config.ping_interval, config.fingers, fork());
+        let mut peer = Peer {
+            me: Contact { id: config.id, addr: config.addr },
+            naming: config.naming,
+            replicas: config.replicas,
+            standing,
+            rpc: Rpc::new(config.id, fork()),
+            liveness: liveness::Liveness::expecting(now, known),
+            upkeep: upkeep::Upkeep::new(&overlay),
+            overlay: Box::new(overlay),
+            joining: None,
+            errands: BTreeMap::new(),
+            last_errand: 0,
+            looks: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            last_ticket: 0,
+            shelf: shelf::Shelf::default(),
+            handover: handover::Handover::new(now),
+            leaving: None,
+            out: VecDeque::new(),
+            chance,
+        };
+        config.held.into_iter().for_each(|manifest| peer.shelf.put(manifest));
+        if let Start::Join(known) = config.start {
+            peer.start_joining(now, known);
+        }
+        peer.settle(now);
+        peer
     }
 
     /// Tells it what happened.
-    pub fn handle(&mut self, _now: Moment, _input: Input) {}
+    pub fn handle(&mut self, now: Moment, input: Input) {
+        match input {
+            _ if self.standing == Standing::Gone => {}
+            Input::Datagram { from, bytes } => self.receive(now, from, &bytes),
+            Input::Command { ticket, command } => match command {
+                Command::Store { name, content } => self.start_store(now, ticket, name, content),
+                Command::Request { name } => self.start_request(now, ticket, name),
+                Command::Leave => self.start_leaving(now, ticket),
+            },
+            Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
+                Some(MovePurpose::Errand(errand, at)) => self.errand_moved(now, errand, at, outcome),
+                Some(MovePurpose::Handover(to, key)) => self.handed_over(now, to, key, outcome),
+                None => {}
+            },
+            Input::Received(manifest) => self.received(now, manifest),
+            Input::Probed { addr, open } => self.probed(now, addr, open),
+            Input::Looked { ticket, found } => self.looked(now, ticket, found),
+            Input::Wake => self.wake(now),
+        }
+        self.settle(now);
+    }
 
     /// What it wants done, until None.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.out.pop_front()
     }
 
     /// When to say [`Input::Wake`].
     pub fn wake_at(&self) -> Moment {
-        Moment::NEVER
+        if self.standing == Standing::Gone {
+            return Moment::NEVER;
+        }
+        let upkeep = if self.standing == Standing::Member { self.upkeep_due() } else { Moment::NEVER };
+        self.rpc.due().min(upkeep).min(self.joining_due()).min(self.handover_due()).min(self.leaving_due())
+    }
+
+    fn wake(&mut self, now: Moment) {
+        let pause = now.since(self.rpc.due());
+        if pause > PAUSED_AFTER {
+            self.rpc.forgive(pause);
+        }
+        let mut again = Vec::new();
+        for overdue in self.rpc.overdue(now, &mut again) {
+            match overdue {
+                Overdue::Late { why, attempts } => self.late(now, &why, attempts),
+                Overdue::Silent { why } => self.silent(now, why),
+            }
+        }
+        self.out.extend(again.into_iter().map(|(to, bytes)| Output::Send { to, bytes }));
+        self.retry_joining(now);
+    }
+
+    /// After each input: says what has become different, and does what is due.
+    fn settle(&mut self, now: Moment) {
+        if self.standing == Standing::Member {
+            self.tell_changes(now);
+            self.do_chores(now);
+        }
+        self.hand_over(now);
+        self.go_on_leaving(now);
+    }
+
+    /// A question is not answered yet.
+    fn late(&mut self, now: Moment, why: &Why, attempts: u32) {
+        match why {
+            Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.missed(now, *contact, attempts),
+            Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact),
+            Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact),
+            Why::Joining(asked) => self.joining_late(now, asked),
+            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) => {}
+        }
+    }
+
+    /// A question will not be answered.
+    fn silent(&mut self, now: Moment, why: Why) {
+        match why {
+            Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.unanswered(now, contact),
+            Why::Notice(contact) => self.verify(now, contact),
+            Why::Grave | Why::Goodbye => {}
+            Why::Joining(asked) => self.joining_silent(now, asked),
+            Why::Errand(errand, contact) => {
+                self.verify_known(now, contact);
+                self.errand_unanswered(now, errand, contact);
+            }
+            Why::Refresh(refresh, contact) => {
+                self.verify_known(now, contact);
+                self.refresh_unanswered(now, refresh, contact);
+            }
+            Why::Offer(contact, keys) => {
+                self.verify_known(now, contact);
+                self.offer_unanswered(now, &keys);
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Moment, to: Contact, question: Question, patience: Patience, why: Why) {
+        self.ask_anyone(now, to.addr, Some(to.id), question, patience, why);
+    }
+
+    fn ask_anyone(
+        &mut self,
+        now: Moment,
+        to: SocketAddr,
+        expected: Option<Id>,
+        question: Question,
+        patience: Patience,
+        why: Why,
+    ) {
+        let flags =
+            Flags { read_only: self.standing == Standing::Joining, leaving: self.standing == Standing::Leaving };
+        let bytes = self.rpc.ask(now, to, expected, question, flags, patience, why);
+        self.out.push_back(Output::Send { to, bytes });
+    }
+
+    fn reply(&mut self, now: Moment, to: SocketAddr, message: Message) {
+        let bytes = message.encode(to);
+        self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+        self.out.push_back(Output::Send { to, bytes });
+    }
+
+    fn move_bytes(&mut self, purpose: MovePurpose, task: Move) {
+        let ticket = self.fresh_ticket();
+        self.moves.insert(ticket, purpose);
+        self.out.push_back(Output::Move { ticket, task });
+    }
+
+    fn fresh_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn news(&mut self, news: News) {
+        self.out.push_back(Output::News(news));
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        self.out.push_back(Output::Answer { ticket, answer });
     }
 }

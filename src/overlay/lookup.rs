@@ -1,0 +1,356 @@
+//! One lookup for every geometry: keep asking the nearest contact not yet asked.
+//!
+//! A value: it says whom to ask, and is told what came of it. The two overlays differ in two rulers.
+//!
+//! | | `approach`: whom to ask next | `keeping`: who keeps the key |
+//! |---|---|---|
+//! | ring | clockwise from node to key, staying before it | clockwise from key to node: the first at or after it |
+//! | xor | node xor key | node xor key |
+//!
+//! On the ring this is Chord's find-predecessor-then-successor, on xor it is Kademlia's node lookup. Differs from
+//! Chord (ToN 2003, Fig. 5): a contact that is late is passed over at once and still counts when it answers.
+
+use crate::ground::{Contact, Id};
+use std::collections::BTreeMap;
+
+/// How nearness is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Geometry {
+    /// Clockwise on a circle (Chord).
+    Ring,
+    /// By differing bits (Kademlia), with `k` keepers for a key.
+    Xor {
+        /// How many of the nearest must have answered.
+        k: usize,
+    },
+}
+
+impl Geometry {
+    /// How far `node` is as somebody to ask about `key`. On the ring, a node *at* the key is the farthest.
+    pub fn approach(self, node: Id, key: Id) -> Id {
+        match self {
+            Geometry::Ring => node.clockwise_to(key).plus(Id::MAX),
+            Geometry::Xor { .. } => node.xor(key),
+        }
+    }
+
+    /// How far `node` is as somebody to keep `key`.
+    pub fn keeping(self, node: Id, key: Id) -> Id {
+        match self {
+            Geometry::Ring => key.clockwise_to(node),
+            Geometry::Xor { .. } => node.xor(key),
+        }
+    }
+
+    /// How many of the nearest, by either ruler, must have answered.
+    fn needed(self) -> usize {
+        match self {
+            Geometry::Ring => 1,
+            Geometry::Xor { k } => k,
+        }
+    }
+}
+
+/// What a lookup wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask this contact about the key.
+    Ask(Contact),
+    /// Enough questions are open.
+    Wait,
+    /// The nearest have answered.
+    Done,
+}
+
+/// A search for the peers nearest to a key.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    key: Id,
+    geometry: Geometry,
+    width: usize,
+    by_approach: BTreeMap<Id, Candidate>,
+    /// Keeping distance to approach distance: the same candidates by the other ruler.
+    by_keeping: BTreeMap<Id, Id>,
+    asked: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    contact: Contact,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unasked,
+    Asked,
+    Late,
+    Answered,
+    Failed,
+}
+
+impl Lookup {
+    /// Most questions of one lookup: twice once round the ring of 256, one hop at a time.
+    pub const MAX_QUESTIONS: usize = 512;
+
+    /// A lookup of `key` with at most `width` (Kademlia's α) questions open.
+    pub fn new(geometry: Geometry, key: Id, width: usize) -> Lookup {
+        Lookup { key, geometry, width, by_approach: BTreeMap::new(), by_keeping: BTreeMap::new(), asked: 0 }
+    }
+
+    /// Counts the asker itself among those who have answered, as a possible keeper. It is never asked.
+    pub fn with_myself(mut self, me: Contact) -> Lookup {
+        self.hear_of(me);
+        self.set(me.id, State::Answered);
+        self
+    }
+
+    /// What is looked up.
+    pub fn key(&self) -> Id {
+        self.key
+    }
+
+    /// How many questions it has asked.
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Somebody who may be worth asking.
+    pub fn hear_of(&mut self, contact: Contact) {
+        let approach = self.geometry.approach(contact.id, self.key);
+        let candidate = Candidate { contact, state: State::Unasked };
+        if self.by_approach.contains_key(&approach) {
+            return;
+        }
+        self.by_approach.insert(approach, candidate);
+        self.by_keeping.insert(self.geometry.keeping(contact.id, self.key), approach);
+    }
+
+    /// What to do now. A contact in [`Step::Ask`] counts as asked.
+    pub fn next_step(&mut self) -> Step {
+        let open = self.by_approach.values().filter(|candidate| candidate.state == State::Asked).count();
+        match self.wanted() {
+            Some(contact) if self.asked < Lookup::MAX_QUESTIONS => {
+                if open >= self.width {
+                    return Step::Wait;
+                }
+                self.asked += 1;
+                self.set(contact.id, State::Asked);
+                Step::Ask(contact)
+            }
+            _ if open > 0 && self.open_matters() => Step::Wait,
+            _ => Step::Done,
+        }
+    }
+
+    /// It answered, and named these.
+    pub fn answered(&mut self, id: Id, named: &[Contact]) {
+        self.set(id, State::Answered);
+        named.iter().for_each(|contact| self.hear_of(*contact));
+    }
+
+    /// Its answer is overdue: go on without it, but it may still come.
+    pub fn late(&mut self, id: Id) {
+        if self.state(id) == Some(State::Asked) {
+            self.set(id, State::Late);
+        }
+    }
+
+    /// It will not answer.
+    pub fn failed(&mut self, id: Id) {
+        self.set(id, State::Failed);
+    }
+
+    /// Those who keep the key, nearest first: all who answered, or were only heard of.
+    pub fn keepers(&self) -> impl Iterator<Item = Contact> + '_ {
+        self.nearest_keepers().filter(|candidate| candidate.state != State::Late).map(|candidate| candidate.contact)
+    }
+
+    /// The nearest who answered, as somebody to ask again.
+    pub fn nearest_answered(&self) -> Option<Contact> {
+        let answered = |candidate: &&Candidate| candidate.state == State::Answered;
+        self.by_approach.values().find(answered).map(|candidate| candidate.contact)
+    }
+
+    /// The next one whose answer is needed and was not asked for: first those on the way, then the keepers.
+    fn wanted(&self) -> Option<Contact> {
+        let needed = self.geometry.needed();
+        let way = self.promising().take(needed).find(|candidate| candidate.state == State::Unasked);
+        let arrived = || self.promising().take(needed).all(|candidate| candidate.state == State::Answered);
+        let keeper = || {
+            let unasked = |candidate: &&Candidate| candidate.state == State::Unasked;
+            self.nearest_keepers().filter(|c| c.state != State::Late).take(needed).find(unasked)
+        };
+        way.or_else(|| if arrived() { keeper() } else { None }).map(|candidate| candidate.contact)
+    }
+
+    fn open_matters(&self) -> bool {
+        let needed = self.geometry.needed();
+        let asked = |candidate: &Candidate| candidate.state == State::Asked;
+        self.promising().take(needed).any(asked)
+            || self.nearest_keepers().filter(|c| c.state != State::Late).take(needed).any(asked)
+    }
+
+    fn promising(&self) -> impl Iterator<Item = &Candidate> {
+        self.by_approach.values().filter(|candidate| !matches!(candidate.state, State::Failed | State::Late))
+    }
+
+    fn nearest_keepers(&self) -> impl Iterator<Item = &Candidate> {
+        let candidates = self.by_keeping.values().map(|approach| &self.by_approach[approach]);
+        candidates.filter(|candidate| candidate.state != State::Failed)
+    }
+
+    fn state(&self, id: Id) -> Option<State> {
+        self.by_approach.get(&self.geometry.approach(id, self.key)).map(|candidate| candidate.state)
+    }
+
+    fn set(&mut self, id: Id, state: State) {
+        if let Some(candidate) = self.by_approach.get_mut(&self.geometry.approach(id, self.key)) {
+            candidate.state = state;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::net::SocketAddr;
+
+    fn contact(id: Id) -> Contact {
+        Contact { id, addr: SocketAddr::from(([127, 0, 0, 1], 1)) }
+    }
+
+    /// What a well-kept peer of this geometry would answer: on the ring, its fingers and the key's neighbours.
+    fn answer(geometry: Geometry, all: &BTreeSet<Id>, node: Id, key: Id) -> Vec<Contact> {
+        let mut known: Vec<Id> = match geometry {
+            Geometry::Ring => {
+                let at_or_after = |from: Id| *all.range(from..).next().or(all.first()).unwrap();
+                let fingers = (0..Id::BITS).map(|exponent| at_or_after(node.plus(Id::power_of_two(exponent))));
+                fingers.collect()
+            }
+            Geometry::Xor { k } => {
+                let mut sorted: Vec<Id> = all.iter().copied().collect();
+                sorted.sort_by_key(|id| id.xor(node));
+                let bucket = |exponent: usize| {
+                    let inside = move |id: &&Id| {
+                        let distance = id.xor(node);
+                        distance >= Id::power_of_two(exponent)
+                            && (exponent + 1 == Id::BITS || distance < Id::power_of_two(exponent + 1))
+                    };
+                    sorted.iter().filter(inside).take(k).copied().collect::<Vec<Id>>()
+                };
+                (0..Id::BITS).flat_map(bucket).collect()
+            }
+        };
+        known.sort_by_key(|id| geometry.approach(*id, key));
+        let nearest = known.iter().take(8).copied();
+        let keeper = known.iter().copied().min_by_key(|id| geometry.keeping(*id, key));
+        nearest.chain(keeper).map(contact).collect()
+    }
+
+    /// Runs a lookup over a made-up network in which the `dead` never answer.
+    fn run(geometry: Geometry, all: &BTreeSet<Id>, dead: &BTreeSet<Id>, start: Id, key: Id) -> Lookup {
+        let mut lookup = Lookup::new(geometry, key, 3);
+        lookup.hear_of(contact(start));
+        let mut open: Vec<Id> = Vec::new();
+        loop {
+            match lookup.next_step() {
+                Step::Ask(next) => open.push(next.id),
+                Step::Done => return lookup,
+                Step::Wait => {
+                    let id = open.remove(0);
+                    match dead.contains(&id) {
+                        true => lookup.failed(id),
+                        false => lookup.answered(id, &answer(geometry, all, id, key)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn network(seed: u64, size: u64) -> BTreeSet<Id> {
+        (0..size).map(|at| Id::hashed(format!("{seed} {at}").as_bytes())).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn both_geometries_find_the_true_keeper(seed: u64, key: [u8; 20], start in any::<prop::sample::Index>()) {
+            let all = network(seed, 200);
+            let key = Id::new(key);
+            let start = *all.iter().nth(start.index(all.len())).unwrap();
+            for geometry in [Geometry::Ring, Geometry::Xor { k: 8 }] {
+                let lookup = run(geometry, &all, &BTreeSet::new(), start, key);
+                let found = lookup.keepers().next().unwrap().id;
+                let truth = all.iter().copied().min_by_key(|id| geometry.keeping(*id, key)).unwrap();
+                prop_assert_eq!(found, truth, "{:?}", geometry);
+                prop_assert!(lookup.asked() < 40, "{} questions", lookup.asked());
+            }
+        }
+
+        #[test]
+        fn the_dead_do_not_stop_kademlia(seed: u64, key: [u8; 20]) {
+            let all = network(seed, 200);
+            let key = Id::new(key);
+            let dead: BTreeSet<Id> = all.iter().copied().filter(|id| id.as_bytes()[19] % 3 == 0).collect();
+            let start = *all.difference(&dead).next().unwrap();
+            let geometry = Geometry::Xor { k: 8 };
+            let lookup = run(geometry, &all, &dead, start, key);
+            let truth = all.difference(&dead).copied().min_by_key(|id| geometry.keeping(*id, key)).unwrap();
+            prop_assert_eq!(lookup.keepers().next().unwrap().id, truth);
+        }
+    }
+
+    fn hop_by_hop(from: u8, key: u8) -> (Vec<u8>, u8) {
+        let peers = [2, 4, 5, 8, 9, 14, 19].map(Id::numbered);
+        let successor =
+            |id: Id| *peers.iter().min_by_key(|peer| id.plus(Id::numbered(1)).clockwise_to(**peer)).unwrap();
+        let me = Id::numbered(from);
+        let mut lookup = Lookup::new(Geometry::Ring, Id::numbered(key), 1).with_myself(contact(me));
+        lookup.hear_of(contact(successor(me)));
+        let mut route = Vec::new();
+        while let Step::Ask(next) = lookup.next_step() {
+            route.push(next.id.number().unwrap());
+            lookup.answered(next.id, &[contact(successor(next.id))]);
+        }
+        (route, lookup.keepers().next().unwrap().id.number().unwrap())
+    }
+
+    #[test]
+    fn one_hop_at_a_time_it_walks_the_assignments_routes() {
+        assert_eq!(hop_by_hop(8, 19), (vec![9, 14, 19], 19));
+        assert_eq!(hop_by_hop(2, 7), (vec![4, 5, 8], 8));
+        assert_eq!(hop_by_hop(8, 220), (vec![9, 14, 19, 2], 2));
+        assert_eq!(hop_by_hop(5, 8), (vec![8], 8));
+    }
+
+    #[test]
+    fn the_late_are_passed_over_and_still_count() {
+        let ids = [10, 20, 30].map(|number| contact(Id::numbered(number)));
+        let mut lookup = Lookup::new(Geometry::Ring, Id::numbered(25), 1);
+        ids.iter().for_each(|id| lookup.hear_of(*id));
+        assert_eq!(lookup.next_step(), Step::Ask(ids[1]));
+        assert_eq!(lookup.next_step(), Step::Wait);
+        lookup.late(ids[1].id);
+        assert_eq!(lookup.next_step(), Step::Ask(ids[0]));
+        lookup.answered(ids[1].id, &[]);
+        assert_eq!(lookup.next_step(), Step::Wait, "the first question is open still");
+        lookup.failed(ids[0].id);
+        assert_eq!(lookup.next_step(), Step::Ask(ids[2]));
+    }
+
+    #[test]
+    fn a_ring_of_answers_that_name_each_other_ends() {
+        let mut lookup = Lookup::new(Geometry::Ring, Id::ZERO, 1);
+        lookup.hear_of(contact(Id::hashed(b"0")));
+        let mut asked = 0;
+        while let Step::Ask(next) = lookup.next_step() {
+            asked += 1;
+            let nearer = next.id.plus(Id::power_of_two(100));
+            lookup.answered(next.id, &[contact(nearer), contact(next.id)]);
+        }
+        assert!(asked <= Lookup::MAX_QUESTIONS);
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is near what: geometries, the one lookup for all of them, and the overlays themselves.
+//!
+//! An overlay is a *geometry* (how nearness is measured), a *memory* (which contacts to keep) and a *rhythm* (what
+//! upkeep is due). It knows nothing of messages: it is told who was heard and says whom to ask.
+
+pub mod lookup;
+pub mod ring;
+
+pub use lookup::{Geometry, Lookup, Step};
+pub use ring::Ring;
+
+use crate::ground::{Contact, Id, Moment};
+
+/// Upkeep that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// A round of pings that people are shown.
+    Round(Vec<Contact>),
+    /// Find out quietly whether this contact lives.
+    Ping(Contact),
+    /// Ask this contact whom it knows near us.
+    Consult(Contact),
+    /// Look this id up, for what is learnt on the way.
+    LookUp(Id),
+}
+
+/// A way to keep contacts.
+pub trait Overlay: Send {
+    /// How nearness is measured.
+    fn geometry(&self) -> Geometry;
+
+    /// This peer answered us: it lives. Only this makes a contact.
+    fn heard_from(&mut self, now: Moment, contact: Contact);
+
+    /// Somebody says that this peer exists. Is it worth a ping?
+    fn heard_of(&self, contact: Contact) -> bool;
+
+    /// It has missed answers: avoid it, but do not forget it yet.
+    fn suspect(&mut self, id: Id);
+
+    /// It is silent for good, or said goodbye.
+    fn lost(&mut self, now: Moment, id: Id);
+
+    /// Everybody known, nearest first.
+    fn contacts(&self) -> Vec<Contact>;
+
+    /// The contact with this id.
+    fn contact(&self, id: Id) -> Option<Contact>;
+
+    /// The contacts people are shown: on the ring, the first two successors.
+    fn shown(&self) -> Vec<Contact>;
+
+    /// Who shows us first: on the ring, the predecessor.
+    fn watcher(&self) -> Option<Contact>;
+
+    /// Counts up whenever a contact comes or goes.
+    fn changes(&self) -> u64;
+
+    /// Up to `count` unsuspected contacts near `key`, by both rulers of the geometry: the answer to find_node.
+    fn near(&self, key: Id, count: usize) -> Vec<Contact>;
+
+    /// Where a search that people watch goes next, if it is to take one hop at a time.
+    fn next_hop(&self) -> Option<Vec<Contact>>;
+
+    /// The key is ours to keep, as far as we know.
+    fn owns(&self, key: Id) -> bool;
+
+    /// The `count` peers that shall keep what belongs at `key`, the owner first, ourselves included;
+    /// none where the key is too far away to tell.
+    fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>>;
+
+    /// Contacts that `from` should have named, had they been alive for it, when it told us who is near us.
+    fn doubts(&self, from: Id, named: &[Contact]) -> Vec<Contact>;
+
+    /// What is due now.
+    fn chores(&mut self, now: Moment) -> Vec<Chore>;
+
+    /// When something is due next.
+    fn due(&self) -> Moment;
+}

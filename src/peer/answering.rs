@@ -1,0 +1,216 @@
+//! Datagrams that arrive: answers find their questions, questions get answers.
+
+use super::liveness::Proof;
+use super::*;
+use crate::ground::FileName;
+use crate::ground::krpc::{self, BadMessage, Body, Errand, MAX_NODES, Ping, Refusal};
+
+/// Most questions that wait for a look into the working folder. More are answered "not here".
+const MAX_LOOKS: usize = 64;
+
+/// A request that waits for a look into the working folder.
+pub(super) enum PendingLook {
+    /// Somebody asked.
+    Question { asker: SocketAddr, transaction: Vec<u8>, name: FileName, answer: krpc::Answer },
+    /// We ask ourselves.
+    Errand(ErrandId),
+}
+
+impl Peer {
+    pub(super) fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(BadMessage::Refused { transaction, refusal }) => {
+                let body = Body::Refusal(refusal);
+                return self.reply(now, from, Message { transaction, leaving: false, body });
+            }
+            Err(_) => return,
+        };
+        match message.body {
+            Body::Question { from: id, read_only, question } => {
+                let asker = Contact { id, addr: from };
+                self.receive_question(now, asker, message.transaction, question, read_only, message.leaving);
+            }
+            Body::Answer { from: id, answer } => {
+                let Some(closed) = self.rpc.answered(now, from, &message.transaction, Some(id)) else { return };
+                let contact = Contact { id, addr: from };
+                let proof = match (closed.as_expected, message.leaving) {
+                    (false, _) => Proof::SomebodyElse { instead_of: closed.expected },
+                    (true, true) => Proof::Leaving,
+                    (true, false) => Proof::Alive,
+                };
+                self.proof_of_life(now, contact, proof);
+                if closed.as_expected {
+                    self.receive_answer(now, contact, closed.why, answer);
+                } else {
+                    self.silent(now, closed.why);
+                }
+            }
+            Body::Refusal(_) => {
+                if let Some(closed) = self.rpc.answered(now, from, &message.transaction, None) {
+                    self.refused(now, closed.why);
+                }
+            }
+        }
+    }
+
+    /// An answer, from the contact asked.
+    fn receive_answer(&mut self, now: Moment, contact: Contact, why: Why, answer: krpc::Answer) {
+        match why {
+            Why::Round(_) => self.news(News::PingAnswered(contact.id)),
+            // That it answered is all there is to know. A goodbye is believed when its hearer asks back.
+            Why::Verify(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
+            Why::Consult(_) => self.learn(now, contact, &answer.nodes),
+            Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
+            Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
+            Why::Refresh(refresh, _) => self.refresh_answered(now, refresh, contact, &answer.nodes),
+            Why::Offer(_, keys) => self.offer_answered(now, contact, &keys, &answer.files),
+        }
+    }
+
+    /// Somebody lives there, but does not answer this now.
+    fn refused(&mut self, now: Moment, why: Why) {
+        match why {
+            Why::Joining(asked) => self.joining_silent(now, asked),
+            Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
+            Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
+            Why::Offer(_, keys) => self.offer_unanswered(now, &keys),
+            Why::Round(_) | Why::Verify(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
+        }
+    }
+
+    fn receive_question(
+        &mut self,
+        now: Moment,
+        asker: Contact,
+        transaction: Vec<u8>,
+        question: Question,
+        read_only: bool,
+        leaving: bool,
+    ) {
+        if let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
+            let bytes = answer.clone();
+            return self.out.push_back(Output::Send { to: asker.addr, bytes });
+        }
+        // A question is a notice too. Neither is believed before its sender was asked back.
+        let curious = match leaving {
+            true => self.overlay.contact(asker.id) == Some(asker),
+            false => !read_only && self.overlay.heard_of(asker),
+        };
+        if curious && self.standing == Standing::Member {
+            self.verify(now, asker);
+        }
+        let answer = match question {
+            Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
+            _ if self.standing == Standing::Joining => Err(Refusal::busy()),
+            Question::FindNode { target, errand } => {
+                let answer = self.answer_find_node(asker, target, errand.as_ref());
+                match errand {
+                    Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
+                        let ticket = self.fresh_ticket();
+                        self.out.push_back(Output::Look { ticket, name: name.clone() });
+                        let look = PendingLook::Question { asker: asker.addr, transaction, name, answer };
+                        self.looks.insert(ticket, look);
+                        return;
+                    }
+                    Some(Errand::Request(name)) => {
+                        self.tell_request(name, &answer);
+                        Ok(answer)
+                    }
+                    _ => Ok(answer),
+                }
+            }
+            Question::Holds(files) => {
+                let files = files.iter().filter_map(|file| self.shelf.holding(file.key)).collect();
+                Ok(krpc::Answer { files, ..krpc::Answer::default() })
+            }
+        };
+        let body = match answer {
+            Ok(answer) => Body::Answer { from: self.me.id, answer },
+            Err(refusal) => Body::Refusal(refusal),
+        };
+        let leaving = self.standing == Standing::Leaving;
+        self.reply(now, asker.addr, Message { transaction, leaving, body });
+    }
+
+    fn answer_ping(
+        &mut self,
+        now: Moment,
+        asker: Contact,
+        ping: Ping,
+        read_only: bool,
+    ) -> Result<krpc::Answer, Refusal> {
+        match ping {
+            Ping::Shown if self.standing == Standing::Member && !read_only => self.news(News::PingReceived(asker.id)),
+            Ping::Moved if self.overlay.shown().first() == Some(&asker) => {
+                self.news(News::SuccessorChangeReceived);
+                self.consult(now, asker);
+            }
+            Ping::Quiet | Ping::Shown | Ping::Moved => {}
+        }
+        self.asked_back(asker);
+        Ok(krpc::Answer::default())
+    }
+
+    fn answer_find_node(&mut self, asker: Contact, target: Id, errand: Option<&Errand>) -> krpc::Answer {
+        let own = self.standing == Standing::Member && self.overlay.owns(target);
+        let arrived = match errand {
+            None => true,
+            Some(Errand::Join) => self.answer_join(asker, own),
+            Some(Errand::Store(name)) => {
+                self.news(if own { News::StoreAccepted(name.clone()) } else { News::StoreForwarded(name.clone()) });
+                own
+            }
+            Some(Errand::Request(_)) => own,
+        };
+        let files = match errand {
+            Some(Errand::Store(name) | Errand::Request(name)) => self.shelf.named(name).into_iter().collect(),
+            Some(Errand::Join) | None => Vec::new(),
+        };
+        let hop = if arrived { None } else { self.overlay.next_hop() };
+        let mut nodes = hop.unwrap_or_else(|| self.overlay.near(target, MAX_NODES));
+        nodes.retain(|node| *node != asker);
+        krpc::Answer { nodes, own, files, lying: false }
+    }
+
+    /// A joining peer asks for its place. The search ends at who is just before it; the next after it hears of it too.
+    fn answer_join(&mut self, joiner: Contact, own: bool) -> bool {
+        let shown = self.overlay.contacts().into_iter().find(|contact| contact.id != joiner.id);
+        let after_me = shown.is_none_or(|next| self.me.id.clockwise_to(joiner.id) < self.me.id.clockwise_to(next.id));
+        if after_me {
+            self.news(News::JoinReceived(joiner.id));
+        } else if !own {
+            self.news(News::JoinForwarded(joiner.id));
+        }
+        after_me || own
+    }
+
+    /// The assignment's files may lie in the owner's working folder though nobody stored them.
+    fn worth_a_look(&self, name: &FileName, answer: &krpc::Answer) -> bool {
+        answer.own && answer.files.is_empty() && name.four_digits().is_some() && self.looks.len() < MAX_LOOKS
+    }
+
+    fn tell_request(&mut self, name: FileName, answer: &krpc::Answer) {
+        let here = !answer.files.is_empty() || answer.lying;
+        match (here, answer.own) {
+            (true, true) => self.news(News::FileHere(name)),
+            (false, _) => self.news(News::NotHere(name)),
+            // A keeper on the way has it too: nothing to tell before somebody wants it from here.
+            (true, false) => {}
+        }
+    }
+
+    pub(super) fn looked(&mut self, now: Moment, ticket: Ticket, found: bool) {
+        match self.looks.remove(&ticket) {
+            Some(PendingLook::Question { asker, transaction, name, mut answer }) => {
+                answer.lying = found;
+                self.tell_request(name, &answer);
+                let body = Body::Answer { from: self.me.id, answer };
+                let leaving = self.standing == Standing::Leaving;
+                self.reply(now, asker, Message { transaction, leaving, body });
+            }
+            Some(PendingLook::Errand(errand)) => self.errand_looked(now, errand, found),
+            None => {}
+        }
+    }
+}

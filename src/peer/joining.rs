@@ -1,0 +1,202 @@
+//! Joining: a ping to the known peer, a lookup of our own id, and a ping to everybody who will be a neighbour.
+//!
+//! Corrected join (Zave 2017): only when the list is full of peers that answered do we become a member, and only
+//! then are we anybody's contact. Until then our questions are read-only, and others' questions get "busy".
+
+use super::search::{Search, Want};
+use super::*;
+use crate::ground::krpc::{self, Errand, Ping};
+use std::collections::BTreeSet;
+
+/// How long the known peer may be silent: it may have been started a moment after us.
+const KNOCK_FOR: Duration = Duration::from_secs(20);
+/// How long to go on trying when the search ends nowhere.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// Time between two tries.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// A peer that is joining.
+pub(super) struct Joining {
+    known: SocketAddr,
+    phase: Phase,
+    give_up_at: Moment,
+}
+
+enum Phase {
+    /// Waiting for the known peer.
+    Knocking,
+    /// Looking our own id up. Holds everybody heard of.
+    Searching(Search, BTreeSet<Contact>),
+    /// Waiting for answers of future neighbours.
+    Meeting(BTreeSet<Contact>),
+    /// It did not work: again at this moment.
+    Resting(Moment),
+}
+
+/// What a joining peer asks.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// Are you there?
+    Knock,
+    /// Whom do you know near me?
+    Way(Contact),
+    /// Will you be my neighbour?
+    Neighbour(Contact),
+    /// Are you what I want to be?
+    Rival(SocketAddr),
+}
+
+impl Peer {
+    pub(super) fn start_joining(&mut self, now: Moment, known: SocketAddr) {
+        self.joining = Some(Joining { known, phase: Phase::Knocking, give_up_at: now + GIVE_UP_AFTER });
+        self.knock(now, known);
+    }
+
+    fn knock(&mut self, now: Moment, known: SocketAddr) {
+        let patience = Patience::Until(now + KNOCK_FOR);
+        self.ask_anyone(now, known, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock));
+    }
+
+    pub(super) fn joining_due(&self) -> Moment {
+        match self.joining.as_ref().map(|joining| &joining.phase) {
+            Some(Phase::Resting(until)) => *until,
+            _ => Moment::NEVER,
+        }
+    }
+
+    pub(super) fn retry_joining(&mut self, now: Moment) {
+        let due = self.joining_due() <= now;
+        if let Some(joining) = self.joining.as_mut().filter(|_| due) {
+            joining.phase = Phase::Knocking;
+            let known = joining.known;
+            self.knock(now, known);
+        }
+    }
+
+    pub(super) fn joining_answered(&mut self, now: Moment, asked: Asked, contact: Contact, answer: &krpc::Answer) {
+        match asked {
+            Asked::Rival(addr) => self.join_failed(JoinError::Taken(addr)),
+            Asked::Knock if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
+            Asked::Knock => {
+                let errand = Some(Errand::Join);
+                let search = Search::for_myself(&*self.overlay, self.me.id, contact, errand);
+                self.search_on(now, search, BTreeSet::from([contact]));
+            }
+            Asked::Way(_) => {
+                let Some((mut search, mut heard)) = self.take_search() else { return };
+                let (mine, others): (Vec<Contact>, Vec<Contact>) =
+                    answer.nodes.iter().partition(|named| named.id == self.me.id);
+                if let Some(rival) = mine.iter().find(|rival| rival.addr != self.me.addr) {
+                    let why = Why::Joining(Asked::Rival(rival.addr));
+                    self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
+                }
+                search.lookup.answered(contact.id, &others);
+                heard.extend(others);
+                self.search_on(now, search, heard);
+            }
+            Asked::Neighbour(contact) => self.met(now, contact),
+        }
+    }
+
+    pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked) {
+        if let Asked::Way(contact) = asked
+            && let Some((mut search, heard)) = self.take_search()
+        {
+            search.late(contact.id);
+            self.search_on(now, search, heard);
+        }
+    }
+
+    pub(super) fn joining_silent(&mut self, now: Moment, asked: Asked) {
+        match asked {
+            Asked::Knock => {
+                if let Some(known) = self.joining.as_ref().map(|joining| joining.known) {
+                    self.join_failed(JoinError::Silence(known));
+                }
+            }
+            Asked::Way(contact) => {
+                let Some((mut search, heard)) = self.take_search() else { return };
+                search.failed(contact.id);
+                self.search_on(now, search, heard);
+            }
+            Asked::Neighbour(contact) => self.met(now, contact),
+            Asked::Rival(_) => self.become_member_if_met(now),
+        }
+    }
+
+    fn take_search(&mut self) -> Option<(Search, BTreeSet<Contact>)> {
+        let joining = self.joining.as_mut()?;
+        match std::mem::replace(&mut joining.phase, Phase::Knocking) {
+            Phase::Searching(search, heard) => Some((search, heard)),
+            other => {
+                joining.phase = other;
+                None
+            }
+        }
+    }
+
+    fn search_on(&mut self, now: Moment, mut search: Search, heard: BTreeSet<Contact>) {
+        loop {
+            match search.want(&*self.overlay, self.me.id) {
+                Want::Ask(contact, question) => {
+                    self.ask(now, contact, question, Patience::Search, Why::Joining(Asked::Way(contact)));
+                }
+                Want::Wait => return self.set_phase(Phase::Searching(search, heard)),
+                Want::Done if search.lookup.nearest_answered().is_none() => return self.rest(now),
+                Want::Done => break,
+            }
+        }
+        for contact in &heard {
+            let why = Why::Joining(Asked::Neighbour(*contact));
+            self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, why);
+        }
+        self.set_phase(Phase::Meeting(heard));
+    }
+
+    /// A future neighbour has answered (and is in the overlay by now), or will not.
+    fn met(&mut self, now: Moment, contact: Contact) {
+        if let Some(Joining { phase: Phase::Meeting(waiting), .. }) = &mut self.joining {
+            waiting.remove(&contact);
+        }
+        self.become_member_if_met(now);
+    }
+
+    fn become_member_if_met(&mut self, now: Moment) {
+        let Some(Joining { phase: Phase::Meeting(waiting), .. }) = &self.joining else { return };
+        let rival_asked = self.rpc.reasons().any(|why| matches!(why, Why::Joining(Asked::Rival(_))));
+        if !waiting.is_empty() || rival_asked {
+            return;
+        }
+        let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
+        self.joining = None;
+        self.standing = Standing::Member;
+        self.note_successors();
+        self.news(News::Joined(self.successors()));
+        let mut neighbours: Vec<Contact> = self.overlay.shown().into_iter().take(1).chain([watcher]).collect();
+        neighbours.dedup();
+        for contact in neighbours {
+            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Notice(contact));
+        }
+    }
+
+    fn set_phase(&mut self, phase: Phase) {
+        if let Some(joining) = &mut self.joining {
+            joining.phase = phase;
+        }
+    }
+
+    fn rest(&mut self, now: Moment) {
+        let Some(joining) = &self.joining else { return };
+        if now >= joining.give_up_at {
+            return self.join_failed(JoinError::Silence(joining.known));
+        }
+        let until = now + self.chance.around(TRY_EVERY);
+        self.set_phase(Phase::Resting(until));
+    }
+
+    fn join_failed(&mut self, error: JoinError) {
+        self.joining = None;
+        self.standing = Standing::Gone;
+        self.news(News::JoinFailed(error));
+    }
+}

@@ -1,0 +1,90 @@
+//! Leaving politely: hand over what nobody else has, say goodbye, be asked back, go.
+
+use super::*;
+use crate::ground::krpc::Ping;
+use std::collections::BTreeSet;
+
+/// Handing over copies that others have too ends after this: they will be made anew without us.
+const COPIES_LIMIT: Duration = Duration::from_secs(3);
+/// A file that nobody else has is handed over to the end, within reason.
+const LAST_COPY_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// However few answer our goodbye, we go after this.
+const GOODBYE_LIMIT: Duration = Duration::from_millis(1500);
+
+/// A peer that is leaving.
+pub(super) struct Leaving {
+    ticket: Ticket,
+    since: Moment,
+    told_of_handover: bool,
+    goodbye: Option<Goodbye>,
+}
+
+struct Goodbye {
+    until: Moment,
+    /// Who has not asked us back yet: only then do they believe it.
+    waiting: BTreeSet<Contact>,
+}
+
+impl Peer {
+    pub(super) fn start_leaving(&mut self, now: Moment, ticket: Ticket) {
+        if self.standing != Standing::Member || self.leaving.is_some() {
+            self.standing = Standing::Gone;
+            return self.answer(ticket, Answer::Left);
+        }
+        self.leaving = Some(Leaving { ticket, since: now, told_of_handover: false, goodbye: None });
+        self.handover_now(now);
+    }
+
+    pub(super) fn leaving_due(&self) -> Moment {
+        match &self.leaving {
+            None => Moment::NEVER,
+            Some(Leaving { goodbye: Some(goodbye), .. }) => goodbye.until,
+            Some(leaving) => leaving.since + COPIES_LIMIT,
+        }
+    }
+
+    pub(super) fn go_on_leaving(&mut self, now: Moment) {
+        let Some(leaving) = &self.leaving else { return };
+        if let Some(goodbye) = &leaving.goodbye {
+            if now >= goodbye.until || goodbye.waiting.is_empty() {
+                let ticket = leaving.ticket;
+                self.standing = Standing::Gone;
+                self.leaving = None;
+                self.answer(ticket, Answer::Left);
+            }
+            return;
+        }
+        let last_copies = self.last_copies_under_way();
+        if last_copies > 0 && !leaving.told_of_handover {
+            self.leaving.as_mut().expect("seen just above").told_of_handover = true;
+            return self.news(News::HandingOver { files: last_copies });
+        }
+        let limit = if last_copies > 0 { LAST_COPY_LIMIT } else { COPIES_LIMIT };
+        if self.handover.is_idle() || now >= leaving.since + limit {
+            self.say_goodbye(now);
+        }
+    }
+
+    fn last_copies_under_way(&self) -> usize {
+        let last = |key: &Id| self.shelf.get(*key).is_some_and(|held| held.confirmed.is_empty());
+        self.handover.uploads().filter(last).count()
+    }
+
+    fn say_goodbye(&mut self, now: Moment) {
+        self.standing = Standing::Leaving;
+        let contacts = self.overlay.contacts();
+        for contact in &contacts {
+            self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye);
+        }
+        let goodbye = Goodbye { until: now + GOODBYE_LIMIT, waiting: contacts.into_iter().collect() };
+        self.leaving.as_mut().expect("only called while leaving").goodbye = Some(goodbye);
+        self.go_on_leaving(now);
+    }
+
+    /// A peer pings us, and our answer says that we leave.
+    pub(super) fn asked_back(&mut self, asker: Contact) {
+        if let Some(Leaving { goodbye: Some(goodbye), .. }) = &mut self.leaving {
+            goodbye.waiting.remove(&asker);
+        }
+    }
+}

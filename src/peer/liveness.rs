@@ -1,0 +1,232 @@
+//! Who lives: misses, suspicion, death, and the memory of the dead.
+//!
+//! Three attempts without an answer make a peer silent. Silent and its port closed: dead. Silent while its machine
+//! still holds the port open (paused, or busy to the last cycle): suspect, passed over, asked on, and dead only when
+//! it has been silent for [`SILENCE_LIMIT`]. The dead are remembered and asked again: that is the ring's only memory
+//! of a partition.
+
+use super::*;
+use crate::ground::krpc::Ping;
+use crate::overlay::ring::START_UP_GRACE;
+use std::collections::BTreeSet;
+
+/// However busy it is, a peer silent for so long is dead.
+const SILENCE_LIMIT: Duration = Duration::from_secs(55);
+/// First wait before a dead peer is asked again; doubles each time.
+const GRAVE_FIRST: Duration = Duration::from_secs(60);
+/// Longest wait between two questions to a dead peer.
+const GRAVE_LONGEST: Duration = Duration::from_secs(16 * 60);
+/// Most dead remembered: both neighbourhoods of 16, twice over.
+const MAX_GRAVES: usize = 64;
+/// Most unanswered pings to peers only heard of: what strangers can make us send.
+const MAX_VERIFYING: usize = 128;
+
+/// What an answer proves.
+pub(super) enum Proof {
+    /// It lives.
+    Alive,
+    /// It lives, and is about to go.
+    Leaving,
+    /// Another peer answers at its address.
+    SomebodyElse { instead_of: Option<Id> },
+}
+
+/// What is known of lives.
+pub(super) struct Liveness {
+    /// Successors named at the start and not yet heard, until when they may be silent.
+    expected: BTreeMap<Id, Moment>,
+    verifying: BTreeSet<Id>,
+    suspects: BTreeMap<Id, Suspect>,
+    graves: BTreeMap<Id, Grave>,
+}
+
+struct Suspect {
+    contact: Contact,
+    since: Moment,
+    silent: bool,
+    port_open: Option<bool>,
+}
+
+struct Grave {
+    contact: Contact,
+    ask_at: Moment,
+    wait: Duration,
+}
+
+impl Liveness {
+    pub fn expecting(now: Moment, contacts: &[Contact]) -> Liveness {
+        let expected = contacts.iter().map(|contact| (contact.id, now + START_UP_GRACE)).collect();
+        Liveness { expected, verifying: BTreeSet::new(), suspects: BTreeMap::new(), graves: BTreeMap::new() }
+    }
+
+    /// It was named at the start and has not been heard yet.
+    pub fn awaits(&self, id: Id) -> bool {
+        self.expected.contains_key(&id)
+    }
+
+    /// How long a shown ping waits: a successor that may not have been started yet is pinged until it has been.
+    pub fn patience_with(&self, id: Id) -> Patience {
+        self.expected.get(&id).map_or(Patience::Ping, |until| Patience::Until(*until))
+    }
+
+    pub fn due(&self) -> Moment {
+        self.graves.values().map(|grave| grave.ask_at).min().unwrap_or(Moment::NEVER)
+    }
+}
+
+impl Peer {
+    /// Pings a peer quietly, unless that is under way.
+    pub(super) fn verify(&mut self, now: Moment, contact: Contact) {
+        if self.liveness.verifying.len() < MAX_VERIFYING && self.liveness.verifying.insert(contact.id) {
+            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Verify(contact));
+        }
+    }
+
+    /// Pings a contact that failed us elsewhere.
+    pub(super) fn verify_known(&mut self, now: Moment, contact: Contact) {
+        if self.standing == Standing::Member && self.overlay.contact(contact.id) == Some(contact) {
+            self.verify(now, contact);
+        }
+    }
+
+    /// Pings those of `named` that we lack.
+    pub(super) fn verify_hearsay(&mut self, now: Moment, named: &[Contact]) {
+        for contact in named {
+            if self.overlay.heard_of(*contact) {
+                self.verify(now, *contact);
+            }
+        }
+    }
+
+    pub(super) fn proof_of_life(&mut self, now: Moment, contact: Contact, proof: Proof) {
+        let was_known = self.overlay.contact(contact.id);
+        if let Proof::SomebodyElse { instead_of } = proof {
+            let old = instead_of.and_then(|id| self.overlay.contact(id)).filter(|old| old.addr == contact.addr);
+            if let Some(old) = old {
+                self.dead(now, old);
+            }
+            return;
+        }
+        self.liveness.verifying.remove(&contact.id);
+        self.liveness.suspects.remove(&contact.id);
+        self.liveness.expected.remove(&contact.id);
+        let from_grave = self.liveness.graves.remove(&contact.id).is_some();
+        if matches!(proof, Proof::Leaving) {
+            if was_known == Some(contact) {
+                self.departed(now, contact);
+            }
+            return;
+        }
+        let welcome = was_known == Some(contact) || self.overlay.heard_of(contact);
+        if welcome && contact.id != self.me.id {
+            self.overlay.heard_from(now, contact);
+        }
+        if from_grave && self.standing == Standing::Member {
+            // Perhaps a whole ring of others lives: look our own surroundings up among them.
+            self.refresh_from(now, contact);
+        }
+    }
+
+    /// It missed an attempt, and is asked again.
+    pub(super) fn missed(&mut self, now: Moment, contact: Contact, attempts: u32) {
+        let awaited = self.liveness.expected.contains_key(&contact.id);
+        if awaited || self.overlay.contact(contact.id) != Some(contact) {
+            return;
+        }
+        let since = now - rpc::PING_EVERY * attempts;
+        let new = Suspect { contact, since, silent: false, port_open: None };
+        self.liveness.suspects.entry(contact.id).or_insert(new);
+        if attempts == rpc::ATTEMPTS - 1 {
+            self.overlay.suspect(contact.id);
+            self.out.push_back(Output::Probe { addr: contact.addr });
+        }
+    }
+
+    /// It missed all attempts.
+    pub(super) fn unanswered(&mut self, now: Moment, contact: Contact) {
+        self.liveness.verifying.remove(&contact.id);
+        if self.overlay.contact(contact.id) != Some(contact) {
+            return;
+        }
+        if self.liveness.expected.get(&contact.id).is_some_and(|until| now < *until) {
+            return;
+        }
+        let Some(suspect) = self.liveness.suspects.get_mut(&contact.id) else {
+            return self.dead(now, contact);
+        };
+        suspect.silent = true;
+        self.judge(now, contact.id);
+    }
+
+    pub(super) fn probed(&mut self, now: Moment, addr: SocketAddr, open: bool) {
+        let suspects = self.liveness.suspects.iter_mut().filter(|(_, suspect)| suspect.contact.addr == addr);
+        let ids: Vec<Id> = suspects
+            .map(|(id, suspect)| {
+                suspect.port_open = Some(open);
+                *id
+            })
+            .collect();
+        ids.into_iter().for_each(|id| self.judge(now, id));
+    }
+
+    /// Decides about a suspect, when all is known that can be.
+    fn judge(&mut self, now: Moment, id: Id) {
+        let Some(suspect) = self.liveness.suspects.get_mut(&id).filter(|suspect| suspect.silent) else { return };
+        let contact = suspect.contact;
+        match suspect.port_open {
+            None => {}
+            Some(true) if now.since(suspect.since) < SILENCE_LIMIT => {
+                suspect.silent = false;
+                suspect.port_open = None;
+                self.verify(now, contact);
+            }
+            Some(_) => self.dead(now, contact),
+        }
+    }
+
+    pub(super) fn dead(&mut self, now: Moment, contact: Contact) {
+        if self.told(contact.id) {
+            self.news(News::Dead(contact.id));
+        }
+        self.bury(now, contact);
+        self.gone(now, contact);
+    }
+
+    fn departed(&mut self, now: Moment, contact: Contact) {
+        if self.told(contact.id) {
+            self.news(News::Departing(contact.id));
+        }
+        self.gone(now, contact);
+    }
+
+    fn gone(&mut self, now: Moment, contact: Contact) {
+        self.liveness.suspects.remove(&contact.id);
+        self.liveness.expected.remove(&contact.id);
+        self.overlay.lost(now, contact.id);
+        self.shelf.distrust(contact.id);
+        self.rpc.forget(|why| matches!(why, Why::Round(c) | Why::Consult(c) | Why::Verify(c) if *c == contact));
+        self.liveness.verifying.remove(&contact.id);
+    }
+
+    fn bury(&mut self, now: Moment, contact: Contact) {
+        let wait = GRAVE_FIRST;
+        let grave = Grave { contact, ask_at: now + self.chance.around(wait), wait };
+        self.liveness.graves.insert(contact.id, grave);
+        if self.liveness.graves.len() > MAX_GRAVES {
+            let seldom = self.liveness.graves.iter().max_by_key(|(_, grave)| grave.wait).map(|(id, _)| *id);
+            seldom.map(|id| self.liveness.graves.remove(&id));
+        }
+    }
+
+    /// Asks the dead whose time has come.
+    pub(super) fn ask_the_dead(&mut self, now: Moment) {
+        let due: Vec<Contact> =
+            self.liveness.graves.values().filter(|grave| grave.ask_at <= now).map(|grave| grave.contact).collect();
+        for contact in due {
+            let grave = self.liveness.graves.get_mut(&contact.id).expect("listed just above");
+            grave.wait = (grave.wait * 2).min(GRAVE_LONGEST);
+            grave.ask_at = now + self.chance.around(grave.wait);
+            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Grave);
+        }
+    }
+}

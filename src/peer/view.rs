@@ -1,0 +1,52 @@
+//! What people may see of a peer.
+
+use super::{Peer, Standing};
+use crate::ground::{Contact, Holding, Id};
+
+/// A peer's state at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Who it is.
+    pub me: Contact,
+    /// Where it stands in its network.
+    pub standing: Standing,
+    /// Everybody it knows, nearest first.
+    pub contacts: Vec<Contact>,
+    /// Who shows it first: on the ring, its predecessor.
+    pub watcher: Option<Contact>,
+    /// What it holds.
+    pub files: Vec<Holding>,
+}
+
+impl Peer {
+    /// What people may see.
+    pub fn view(&self) -> View {
+        View {
+            me: self.me,
+            standing: self.standing,
+            contacts: self.overlay.contacts(),
+            watcher: self.overlay.watcher(),
+            files: self.shelf.iter().map(|(_, held)| held.manifest.holding()).collect(),
+        }
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> Id {
+        self.me.id
+    }
+
+    /// Where it stands in its network.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Counts up whenever one of its contacts comes or goes.
+    pub fn changes(&self) -> u64 {
+        self.overlay.changes()
+    }
+
+    /// Whether a place is its own to keep, as far as it knows.
+    pub fn owns(&self, place: Id) -> bool {
+        self.overlay.owns(place)
+    }
+}

@@ -1,0 +1,161 @@
+//! What must be true of a ring, checked from outside, after every event, where something has changed.
+//!
+//! At each peer, always: it is not among its own contacts, and every contact stands where its id says. Of all
+//! (Zave 2017): each member has a living successor in its list, and at least r + 1 members are *principals*, that is,
+//! no member's extended list (itself, then its successors) skips them.
+
+use super::{Host, PeerIndex, State};
+use crate::ground::{Id, Moment};
+use crate::overlay::ring::LIST_LEN;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// From so many members on, r + 1 of them must be principals. A ring that is just growing from one has none to spare.
+const PRINCIPALS_FROM: usize = 4 * LIST_LEN;
+
+/// A rule that was broken.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// When.
+    pub at: Moment,
+    /// What, and by whom.
+    pub rule: String,
+}
+
+/// The members, and what each was last seen to know.
+#[derive(Default)]
+pub(super) struct Checks {
+    members: BTreeMap<Id, PeerIndex>,
+    seen: BTreeMap<PeerIndex, u64>,
+    skips: BTreeMap<Id, BTreeSet<Id>>,
+    skipped: BTreeMap<Id, usize>,
+    suspended: bool,
+    broken: Option<Broken>,
+}
+
+impl Checks {
+    pub fn broken(&self) -> Option<&Broken> {
+        self.broken.as_ref()
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = PeerIndex> {
+        self.members.values().copied()
+    }
+
+    pub fn owner(&self, place: Id) -> Option<PeerIndex> {
+        self.members.range(place..).next().or(self.members.first_key_value()).map(|(_, at)| *at)
+    }
+
+    pub fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    pub fn resume(&mut self, now: Moment, hosts: &[Host]) {
+        self.suspended = false;
+        self.look_at_all(now, hosts);
+    }
+
+    /// A peer has died.
+    pub fn gone(&mut self, id: Id) {
+        self.members.remove(&id);
+        self.forget_skips(id);
+    }
+
+    pub fn look_at_all(&mut self, now: Moment, hosts: &[Host]) {
+        let members: Vec<PeerIndex> = self.members().collect();
+        members.into_iter().for_each(|at| self.examine(now, at, hosts));
+    }
+
+    /// A peer was told something.
+    pub fn look_at(&mut self, now: Moment, at: PeerIndex, hosts: &[Host]) {
+        let host = &hosts[at];
+        let id = host.peer.id();
+        let is_member = host.is_member();
+        let was_member = self.members.get(&id) == Some(&at);
+        if is_member && !was_member {
+            self.members.insert(id, at);
+            let before = self.members.range(..id).rev().chain(self.members.range(id..).rev());
+            let affected: Vec<PeerIndex> = before.take(LIST_LEN + 4).map(|(_, at)| *at).collect();
+            affected.into_iter().for_each(|at| self.examine(now, at, hosts));
+        } else if !is_member && was_member {
+            self.gone(id);
+        }
+        let changes = host.peer.changes();
+        if is_member && self.seen.insert(at, changes) != Some(changes) {
+            self.examine(now, at, hosts);
+        }
+    }
+
+    fn examine(&mut self, now: Moment, at: PeerIndex, hosts: &[Host]) {
+        let view = hosts[at].peer.view();
+        let me = view.me.id;
+        let clockwise: Vec<Id> = view.contacts.iter().map(|contact| me.clockwise_to(contact.id)).collect();
+        if !clockwise.is_sorted_by(|one, next| one < next) || clockwise.first() == Some(&Id::ZERO) {
+            self.break_rule(now, format!("{me:?} has contacts out of order, twice, or itself: {clockwise:?}"));
+        }
+        let successors: Vec<Id> = view.contacts.iter().take(LIST_LEN).map(|contact| contact.id).collect();
+        self.count_skips(me, &successors);
+        if self.suspended || self.members.len() < 2 {
+            return;
+        }
+        if !successors.is_empty() && !successors.iter().any(|id| self.members.contains_key(id)) {
+            self.break_rule(now, format!("{me:?} has no living successor among {successors:?}"));
+        }
+        let principals = self.members.keys().filter(|id| self.skipped.get(id).is_none_or(|count| *count == 0));
+        if self.members.len() >= PRINCIPALS_FROM && principals.take(LIST_LEN + 1).count() <= LIST_LEN {
+            self.break_rule(now, format!("at most {LIST_LEN} principals among {} members", self.members.len()));
+        }
+    }
+
+    /// The members between a peer and the end of its list that the list does not name.
+    fn count_skips(&mut self, me: Id, successors: &[Id]) {
+        self.forget_skips(me);
+        let Some(last) = successors.last() else { return };
+        let reach = me.clockwise_to(*last);
+        let onwards = self.members.range((Excluded(me), Unbounded)).chain(self.members.range(..me));
+        let within = onwards.map(|(id, _)| *id).take_while(|id| me.clockwise_to(*id) < reach);
+        let skips: BTreeSet<Id> = within.filter(|id| !successors.contains(id)).collect();
+        skips.iter().for_each(|id| *self.skipped.entry(*id).or_default() += 1);
+        self.skips.insert(me, skips);
+    }
+
+    fn forget_skips(&mut self, id: Id) {
+        for skipped in self.skips.remove(&id).unwrap_or_default() {
+            if let Some(count) = self.skipped.get_mut(&skipped) {
+                *count -= 1;
+            }
+        }
+    }
+
+    fn break_rule(&mut self, at: Moment, rule: String) {
+        self.broken.get_or_insert(Broken { at, rule });
+    }
+
+    /// Everybody's list is the next of all members, and everybody's predecessor is the one before.
+    pub fn ideal(&self, hosts: &[Host]) -> Result<(), String> {
+        let ids: Vec<Id> = self.members.keys().copied().collect();
+        let joining = hosts.iter().filter(|host| host.state == State::Running && !host.is_member()).count();
+        if joining > 0 {
+            return Err(format!("{joining} peers are not members yet"));
+        }
+        for (position, (id, at)) in self.members.iter().enumerate() {
+            let view = hosts[*at].peer.view();
+            let expected = (1..ids.len()).take(LIST_LEN).map(|step| ids[(position + step) % ids.len()]);
+            let actual = view.contacts.iter().take(LIST_LEN).map(|contact| contact.id);
+            for (rank, (expected, actual)) in expected.clone().zip(actual.clone()).enumerate() {
+                if expected != actual {
+                    return Err(format!("{id:?} has {actual:?} as successor {}, not {expected:?}", rank + 1));
+                }
+            }
+            if actual.count() < expected.count() {
+                return Err(format!("{id:?} has too few successors"));
+            }
+            let before = ids[(position + ids.len() - 1) % ids.len()];
+            let watcher = view.watcher.map_or(*id, |watcher| watcher.id);
+            if watcher != before {
+                return Err(format!("{id:?} has {watcher:?} as predecessor, not {before:?}"));
+            }
+        }
+        Ok(())
+    }
+}
