@@ -4,3 +4,7 @@
 
 pub mod ground;
 pub mod peer;
+#[cfg(feature = "node")]
+pub mod store;
+#[cfg(feature = "node")]
+pub mod transfer;
