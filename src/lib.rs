@@ -6,3 +6,7 @@ pub mod ground;
 pub mod overlay;
 pub mod peer;
 pub mod sim;
+#[cfg(feature = "node")]
+pub mod store;
+#[cfg(feature = "node")]
+pub mod transfer;
