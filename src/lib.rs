@@ -2,7 +2,11 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "node")]
+pub mod cli;
 pub mod ground;
+#[cfg(feature = "node")]
+pub mod live;
 pub mod overlay;
 pub mod peer;
 pub mod sim;

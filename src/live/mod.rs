@@ -1,0 +1,13 @@
+//! One peer in the real world: sockets, the clock and tasks. Knows nothing of terminals.
+//!
+//! [`Host`] owns a [`Peer`](crate::peer::Peer), tells it what happens and does what it wants done. A host never waits
+//! for a disk or another machine: file work and transfers are [`hands`], callers are met at the [`door`].
+
+mod config;
+mod door;
+mod hands;
+mod host;
+mod orders;
+
+pub use config::{Config, Folders};
+pub use host::{Event, Host, Reply, StartError, Unheard, runtime};
