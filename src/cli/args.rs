@@ -24,7 +24,7 @@ Type at a running peer:  Store FILE   Request NAME   Quit";
 
 /// A group of machines keeps files without any server.
 #[derive(Parser)]
-#[command(name = "p2p", version, before_help = EXAMPLES, before_long_help = EXAMPLES)]
+#[command(name = "p2p", version, before_help = EXAMPLES)]
 struct CommandLine {
     #[command(subcommand)]
     task: Task,
@@ -39,7 +39,7 @@ enum Task {
 }
 
 #[derive(Args)]
-#[command(allow_negative_numbers = true, override_usage = "p2p init [OPTIONS] <PEER> [<FIRST> <SECOND> [<INTERVAL>]]")]
+#[command(before_help = EXAMPLES, allow_negative_numbers = true, override_usage = "p2p init [OPTIONS] <PEER> [<FIRST> <SECOND> [<INTERVAL>]]")]
 struct Init {
     /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT)
     peer: Who,
@@ -56,7 +56,7 @@ struct Init {
 }
 
 #[derive(Args)]
-#[command(allow_negative_numbers = true)]
+#[command(before_help = EXAMPLES, allow_negative_numbers = true)]
 struct Join {
     /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT)
     peer: Who,
@@ -98,16 +98,32 @@ enum Switch {
 /// Reads a command line, the program's own name first. What is wrong is told with the usage; exit code 2.
 pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Config, clap::Error> {
     let mut command = without_empty_variables(CommandLine::command());
-    let matches = command.try_get_matches_from_mut(words)?;
-    let task = CommandLine::from_arg_matches(&matches)?.task;
-    let (name, config) = match task {
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let matches = command.try_get_matches_from_mut(&words);
+    // Whose usage to tell, if something is wrong.
+    let task = words.get(1).and_then(|word| command.find_subcommand_mut(word));
+    let matches = match (matches, task) {
+        (Err(error), Some(task)) if error.use_stderr() => return Err(with_usage(task, error)),
+        (matches, _) => matches?,
+    };
+    let (name, config) = match CommandLine::from_arg_matches(&matches)?.task {
         Task::Init(init) => ("init", init.config()),
         Task::Join(join) => ("join", join.config()),
     };
     config.map_err(|reason| {
-        let command = command.find_subcommand_mut(name).expect("it was just parsed");
-        command.error(ErrorKind::ValueValidation, reason)
+        let task = command.find_subcommand_mut(name).expect("it was just parsed");
+        task.error(ErrorKind::ValueValidation, reason)
     })
+}
+
+/// The same error followed by the usage, which clap leaves out where a single value is wrong.
+fn with_usage(task: &mut Command, error: clap::Error) -> clap::Error {
+    let text = error.to_string();
+    if text.contains("Usage:") {
+        return error;
+    }
+    let message = text.trim_start_matches("error: ").split("\n\nFor more").next().unwrap_or_default();
+    task.error(error.kind(), message)
 }
 
 /// An empty variable is an unset one; clap would read it as an empty value.
@@ -206,7 +222,7 @@ mod tests {
         let error = read(line).err().unwrap_or_else(|| panic!("accepted: {line}"));
         assert_eq!(error.exit_code(), 2, "{line}");
         let text = error.to_string();
-        assert!(text.contains("Usage: p2p"), "{line}: {text}");
+        assert!(text.contains("Usage: p2p") || text.starts_with("Examples"), "{line}: {text}");
         text
     }
 

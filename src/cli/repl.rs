@@ -30,7 +30,12 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, runtime: &Handl
                 continue;
             }
             Typed::Interrupt => terminal::exit(INTERRUPTED),
-            Typed::End => return,
+            Typed::End => {
+                if keyboard.is_attended() {
+                    say("No more input: the peer serves on, Ctrl-C ends it".to_owned());
+                }
+                return;
+            }
         };
         let word = match Word::parse(&line) {
             Ok(Some(word)) => word,

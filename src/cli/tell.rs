@@ -2,7 +2,7 @@
 
 use crate::ground::{Id, Naming};
 use crate::live::Event;
-use crate::peer::{Answer, News, Successors};
+use crate::peer::{Answer, JoinError, News, Successors};
 
 /// One printed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,12 @@ impl Teller {
                 let accepted = Line::Out("Join request has been accepted".into());
                 [vec![accepted], self.successors("My", *successors)].concat()
             }
-            News::JoinFailed(error) => vec![Line::Aside(format!("Could not join: {error}"))],
+            News::JoinFailed(JoinError::Silence(addr)) => {
+                vec![Line::Aside(format!("Nobody answers at {addr}: start that peer first, or name another one"))]
+            }
+            News::JoinFailed(JoinError::Taken(addr)) => vec![Line::Aside(format!(
+                "The ring has a peer with this number already, at {addr}: choose another number"
+            ))],
             News::SuccessorsChanged(successors) => self.successors("My new", *successors),
             News::Departing(peer) => out(format!("{} will depart from the network", self.peer(*peer))),
             News::Dead(peer) => out(format!("{} is no longer alive", self.peer(*peer))),
@@ -134,7 +139,7 @@ fn printable(line: Line) -> Line {
 mod tests {
     use super::*;
     use crate::ground::{Content, FileName, Manifest};
-    use crate::peer::{JoinError, MoveError, Ticket};
+    use crate::peer::{MoveError, Ticket};
 
     fn id(number: u8) -> Id {
         Id::numbered(number)
