@@ -1,11 +1,12 @@
 //! Stories of whole networks, in the simulator.
 
-use p2p::ground::Moment;
-use p2p::peer::{Answer, News, Successors};
+use p2p::ground::Content;
+use p2p::peer::{Answer, Command, Ticket};
 use p2p::sim::{Weather, World};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn stormy(loss: f64) -> Weather {
     Weather { loss, duplication: 0.01, ..Weather::default() }
@@ -15,18 +16,142 @@ fn assert_unbroken(world: &World, seed: u64) {
     assert!(world.broken().is_none(), "seed {seed}: {:?}", world.broken());
 }
 
+/// `count` peers that joined one after the other, five a second; the ring is ideal.
+fn grown(seed: u64, weather: Weather, count: usize) -> World {
+    let mut world = World::new(seed, weather);
+    let first = world.start_alone();
+    for _ in 1..count {
+        world.join(first);
+        world.run_for(SECOND / 5);
+    }
+    let ideal = world.run_while(30 * SECOND, SECOND, |world| world.check_ideal().is_err());
+    assert!(ideal, "seed {seed}: {:?}", world.check_ideal());
+    assert_unbroken(&world, seed);
+    world
+}
+
+fn content_of(world: &World, ticket: Ticket) -> Content {
+    match &world.record(ticket).command {
+        Command::Store { content, .. } => *content,
+        other => panic!("{other:?} stores nothing"),
+    }
+}
+
+/// Stores `count` files at peers all over the network; all are acknowledged.
+fn store_files(world: &mut World, seed: u64, count: usize) -> Vec<(String, Ticket)> {
+    let members = world.members();
+    let stores: Vec<(String, Ticket)> = (0..count)
+        .map(|at| {
+            let name = format!("file {at}.bin");
+            let ticket = world.store(members[at * 7 % members.len()], &name, 100_000);
+            (name, ticket)
+        })
+        .collect();
+    world.run_for(30 * SECOND);
+    for (name, ticket) in &stores {
+        assert!(world.is_stored(*ticket), "seed {seed}, {name}: {:?}", world.record(*ticket).answer);
+    }
+    stores
+}
+
+/// Requests each file at some peer, and compares.
+fn assert_all_found(world: &mut World, seed: u64, stores: &[(String, Ticket)]) {
+    let members = world.members();
+    let requests: Vec<Ticket> = stores
+        .iter()
+        .enumerate()
+        .map(|(at, (name, _))| world.request(members[at * 13 % members.len()], name))
+        .collect();
+    world.run_for(60 * SECOND);
+    for ((name, store), request) in stores.iter().zip(requests) {
+        let record = world.record(request);
+        let fetched = matches!(record.answer, Some((_, Answer::Fetched { .. })));
+        assert!(
+            fetched,
+            "seed {seed}, {name}: {:?}, {} copies",
+            record.answer,
+            world.copies(name, content_of(world, *store))
+        );
+        assert_eq!(record.brought, Some(content_of(world, *store)), "seed {seed}, {name}");
+    }
+}
+
 #[test]
 fn a_hundred_peers_become_one_ring() {
-    for seed in 0..3 {
-        let mut world = World::new(seed, stormy(0.02));
-        let first = world.start_alone();
-        for _ in 1..100 {
-            world.join(first);
-            world.run_for(SECOND / 5);
-        }
-        let ideal = world.run_while(30 * SECOND, SECOND, |world| world.check_ideal().is_err());
+    (0..3).for_each(|seed| drop(grown(seed, stormy(0.02), 100)));
+}
+
+#[test]
+fn same_seed_same_run() {
+    let fingerprint = |seed| grown(seed, stormy(0.05), 40).fingerprint();
+    assert_eq!(fingerprint(11), fingerprint(11));
+    assert_ne!(fingerprint(11), fingerprint(12));
+}
+
+#[test]
+fn half_of_a_hundred_die_at_once_and_every_file_with_a_copy_is_found() {
+    for seed in 0..5 {
+        let mut world = grown(seed, stormy(0.01), 100);
+        let stores = store_files(&mut world, seed, 100);
+        world.members().into_iter().step_by(2).for_each(|at| world.kill(at));
+        let ideal = world.run_while(90 * SECOND, SECOND, |world| world.check_ideal().is_err());
         assert!(ideal, "seed {seed}: {:?}", world.check_ideal());
+        // Every other one of the circle died: of three neighbours one lives.
+        assert_all_found(&mut world, seed, &stores);
         assert_unbroken(&world, seed);
-        println!("{:?} {:?} {:?}", world.now(), world.counts, Moment::START);
+    }
+}
+
+#[test]
+fn a_partition_heals_into_one_ring_and_no_acknowledged_file_is_lost() {
+    for seed in 0..3 {
+        let mut world = grown(seed, stormy(0.01), 100);
+        let mut stores = store_files(&mut world, seed, 40);
+        world.partition(|at| at % 2 == 0);
+        world.run_for(5 * MINUTE);
+        for (at, side) in [(0, "even"), (1, "odd")] {
+            let name = format!("{side}.bin");
+            let ticket = world.store(at, &name, 1000);
+            stores.push((name, ticket));
+        }
+        world.run_for(5 * MINUTE);
+        world.heal();
+        let one = world.run_while(5 * MINUTE, SECOND, |world| world.check_ideal().is_err());
+        assert!(one, "seed {seed}: {:?}", world.check_ideal());
+        world.run_for(10 * SECOND);
+        assert_all_found(&mut world, seed, &stores);
+    }
+}
+
+#[test]
+fn files_survive_every_pair_of_neighbours_leaving_or_dying() {
+    for seed in 0..10 {
+        let mut world = grown(seed, stormy(0.01), 20);
+        let stores = store_files(&mut world, seed, 40);
+        for round in 0..5 {
+            let members = world.members();
+            let (one, next) = (members[round * 3 % members.len()], members[(round * 3 + 1) % members.len()]);
+            match (seed as usize + round) % 3 {
+                0 => [one, next].into_iter().for_each(|at| world.kill(at)),
+                1 => {
+                    world.quit(one);
+                    world.run_for(SECOND / 5);
+                    world.quit(next);
+                }
+                _ => {
+                    world.quit(one);
+                    world.kill(next);
+                }
+            }
+            // Who quits has gone after five seconds, whatever happens.
+            world.run_for(5 * SECOND);
+            assert!(!world.members().contains(&one) && !world.members().contains(&next), "seed {seed}, round {round}");
+            let closed = world.run_while(15 * SECOND, SECOND / 2, |world| world.check_closed().is_err());
+            assert!(closed, "seed {seed}, round {round}: {:?}", world.check_closed());
+            let ideal = world.run_while(60 * SECOND, SECOND, |world| world.check_ideal().is_err());
+            assert!(ideal, "seed {seed}, round {round}: {:?}", world.check_ideal());
+        }
+        assert_all_found(&mut world, seed, &stores);
+        assert_unbroken(&world, seed);
     }
 }

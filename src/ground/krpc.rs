@@ -4,7 +4,7 @@
 //! top level   t transaction · y q|r|e · q method · a arguments · r answer · e [code, text]
 //!             ro read-only (BEP 43) · v version · ip the asker's address, in answers
 //!             bye 1: "I am leaving"
-//! in a        id · target · errand join|store|request · name · shown 1 · moved 1 · files
+//! in a        id · target · errand join|store|request · name · shown 1 · moved 1 · lost id · files
 //! in r        files · id · lying 1 · nodes (26 bytes each) · nodes6 (38 bytes each) · own 1
 //! files       68 bytes each: key 20 · version 8 · length 8 · BLAKE3 32
 //! ```
@@ -82,6 +82,8 @@ pub enum Ping {
     Shown,
     /// "My first successor changed: ask me."
     Moved,
+    /// "This neighbour of ours is dead: see for yourself."
+    Lost(Id),
 }
 
 /// What a shown search is for.
@@ -227,6 +229,7 @@ fn encode_question(a: &mut DictWriter, from: Id, question: &Question) {
             a.bytes("id", from.as_bytes());
             match ping {
                 Ping::Quiet => {}
+                Ping::Lost(id) => a.bytes("lost", id.as_bytes()),
                 Ping::Moved => a.count("moved", 1),
                 Ping::Shown => a.count("shown", 1),
             }
@@ -260,6 +263,9 @@ fn decode_question(text: &Value) -> Result<Body, Refusal> {
     let question = match text.get("q").and_then(Value::text) {
         Some("ping") if is_set(arguments, "shown") => Question::Ping(Ping::Shown),
         Some("ping") if is_set(arguments, "moved") => Question::Ping(Ping::Moved),
+        Some("ping") if arguments.get("lost").is_some() => {
+            Question::Ping(Ping::Lost(id_in(arguments, "lost").ok_or_else(|| Refusal::protocol("lost whom?"))?))
+        }
         Some("ping") => Question::Ping(Ping::Quiet),
         Some("find_node") => Question::FindNode {
             target: id_in(arguments, "target").ok_or_else(|| Refusal::protocol("no target"))?,
@@ -411,6 +417,7 @@ mod tests {
             question(Question::Ping(Ping::Quiet)),
             question(Question::Ping(Ping::Shown)),
             question(Question::Ping(Ping::Moved)),
+            question(Question::Ping(Ping::Lost(Id::numbered(14)))),
             Body::Question { from: Id::numbered(15), read_only: true, question: Question::Ping(Ping::Quiet) },
             find(None),
             find(Some(Errand::Join)),
@@ -496,7 +503,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_change_of_one_byte_is_read_or_refused(which in 0usize..12, at in any::<prop::sample::Index>(), byte: u8) {
+        fn any_change_of_one_byte_is_read_or_refused(which in 0usize..13, at in any::<prop::sample::Index>(), byte: u8) {
             let mut datagram = examples()[which].encode(addr());
             let at = at.index(datagram.len());
             datagram[at] = byte;

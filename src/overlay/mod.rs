@@ -72,6 +72,9 @@ pub trait Overlay: Send {
     /// Contacts that `from` should have named, had they been alive for it, when it told us who is near us.
     fn doubts(&self, from: Id, named: &[Contact]) -> Vec<Contact>;
 
+    /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
+    fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact>;
+
     /// What is due now.
     fn chores(&mut self, now: Moment) -> Vec<Chore>;
 

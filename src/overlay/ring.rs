@@ -287,31 +287,30 @@ impl Overlay for Ring {
     }
 
     fn doubts(&self, from: Id, named: &[Contact]) -> Vec<Contact> {
-        let from_distance = self.me.clockwise_to(from);
-        let distances = named.iter().map(|contact| self.me.clockwise_to(contact.id));
-        let missing = |entries: &mut dyn Iterator<Item = &Entry>, covered: &dyn Fn(Id) -> bool| {
-            let lacking = entries.filter(|entry| {
-                covered(self.me.clockwise_to(entry.contact.id))
-                    && !named.iter().any(|other| other.id == entry.contact.id)
-            });
-            lacking.map(|entry| entry.contact).collect()
-        };
-        if self.successors().find(|entry| !entry.suspect).is_some_and(|first| first.contact.id == from) {
-            // It named its successors in order: whoever stands among them unnamed is unknown to it.
-            let reach = named.iter().take(LIST_LEN / 2).map(|contact| self.me.clockwise_to(contact.id)).max();
-            let Some(reach) = reach else { return Vec::new() };
-            missing(&mut self.successors(), &|distance| from_distance < distance && distance < reach)
-        } else if self.predecessor().is_some_and(|last| last.contact.id == from) {
-            let Some(reach) = distances.filter(|distance| *distance < from_distance).min() else { return Vec::new() };
-            let reach =
-                self.predecessors().map(|entry| self.me.clockwise_to(entry.contact.id)).filter(|d| *d >= reach).min();
-            let Some(reach) = reach else { return Vec::new() };
-            missing(&mut self.predecessors().take(LIST_LEN / 4), &|distance| {
-                reach < distance && distance < from_distance
-            })
-        } else {
-            Vec::new()
+        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
+        let unnamed = |entry: &&Entry| !named.iter().any(|other| other.id == entry.contact.id);
+        let asked = self.me.clockwise_to(from);
+        // An answer begins with all successors of ours that `from` knows, in order: among them, it knows everybody.
+        let onwards = named.iter().take(LIST_LEN).map(distance);
+        let mut reach = Id::ZERO;
+        for next in onwards {
+            if next <= reach {
+                break;
+            }
+            reach = next;
         }
+        let lacking = self.successors().filter(unnamed).map(|entry| entry.contact);
+        lacking.filter(|contact| asked < distance(contact) && distance(contact) < reach).collect()
+    }
+
+    fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact> {
+        let asked_as_predecessor = self.clockwise.values().next().is_some_and(|first| first.contact.id == asker);
+        if asked_as_predecessor {
+            return Vec::new();
+        }
+        let nearer = self.predecessors().take_while(|entry| entry.contact.id != asker);
+        let doubtful = nearer.filter(|entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER));
+        doubtful.map(|entry| entry.contact).collect()
     }
 
     fn chores(&mut self, now: Moment) -> Vec<Chore> {
@@ -458,7 +457,17 @@ mod tests {
         let ring = ring(5, &[2, 4, 8, 9, 14, 19]);
         let named = [9, 19, 2, 4].map(contact);
         assert_eq!(numbers(&ring.doubts(Id::numbered(8), &named)), [14]);
-        assert_eq!(ring.doubts(Id::numbered(9), &named), []);
+        assert_eq!(ring.doubts(Id::numbered(14), &named), []);
+    }
+
+    #[test]
+    fn who_takes_us_for_its_successor_casts_doubt_on_those_in_between() {
+        let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
+        let later = NOW + Duration::from_secs(10);
+        assert_eq!(numbers(&ring.contradict(later, Id::numbered(5))), [9, 8]);
+        assert_eq!(ring.contradict(later, Id::numbered(9)), []);
+        assert_eq!(ring.contradict(later, Id::numbered(19)), [], "our successor asks us as its predecessor");
+        assert_eq!(ring.contradict(NOW, Id::numbered(5)), [], "they were heard just now");
     }
 
     #[test]

@@ -104,6 +104,10 @@ impl Peer {
             Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
             _ if self.standing == Standing::Joining => Err(Refusal::busy()),
             Question::FindNode { target, errand } => {
+                if target == asker.id && !read_only && self.overlay.contact(asker.id) == Some(asker) {
+                    let between = self.overlay.contradict(now, asker.id);
+                    between.into_iter().for_each(|contact| self.verify(now, contact));
+                }
                 let answer = self.answer_find_node(asker, target, errand.as_ref());
                 match errand {
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
@@ -145,6 +149,11 @@ impl Peer {
             Ping::Moved if self.overlay.shown().first() == Some(&asker) => {
                 self.news(News::SuccessorChangeReceived);
                 self.consult(now, asker);
+            }
+            Ping::Lost(id) => {
+                if let Some(contact) = self.overlay.contact(id) {
+                    self.verify_known(now, contact);
+                }
             }
             Ping::Quiet | Ping::Shown | Ping::Moved => {}
         }

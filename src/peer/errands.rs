@@ -88,9 +88,9 @@ impl Peer {
     }
 
     fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
-        if self.standing != Standing::Member {
-            let reason = "this peer has not joined yet: try again in a moment".to_owned();
-            return self.answer(ticket, Answer::Failed { name, reason });
+        if self.standing != Standing::Member || self.leaving.is_some() {
+            let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
+            return self.answer(ticket, Answer::Failed { name, reason: format!("this peer {doing}") });
         }
         if self.errands.len() >= MAX_ERRANDS {
             let reason = format!("{MAX_ERRANDS} stores and requests are under way: wait for one to end");
@@ -121,6 +121,13 @@ impl Peer {
             self.found_keepers(now, id, job, keepers);
         } else {
             self.go_on_searching(now, id, job);
+        }
+    }
+
+    /// Ends all stores and requests.
+    pub(super) fn fail_errands(&mut self, reason: &str) {
+        for job in std::mem::take(&mut self.errands).into_values() {
+            self.answer(job.ticket, Answer::Failed { name: job.name, reason: reason.to_owned() });
         }
     }
 

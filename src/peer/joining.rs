@@ -172,11 +172,7 @@ impl Peer {
         self.standing = Standing::Member;
         self.note_successors();
         self.news(News::Joined(self.successors()));
-        let mut neighbours: Vec<Contact> = self.overlay.shown().into_iter().take(1).chain([watcher]).collect();
-        neighbours.dedup();
-        for contact in neighbours {
-            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Notice(contact));
-        }
+        self.introduce_ourselves(now, watcher);
     }
 
     fn set_phase(&mut self, phase: Phase) {

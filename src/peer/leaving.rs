@@ -1,4 +1,4 @@
-//! Leaving politely: hand over what nobody else has, say goodbye, be asked back, go.
+//! Leaving politely: finish what was asked of us, hand over what nobody else has, say goodbye, be asked back, go.
 
 use super::*;
 use crate::ground::krpc::Ping;
@@ -60,7 +60,7 @@ impl Peer {
             return self.news(News::HandingOver { files: last_copies });
         }
         let limit = if last_copies > 0 { LAST_COPY_LIMIT } else { COPIES_LIMIT };
-        if self.handover.is_idle() || now >= leaving.since + limit {
+        if self.handover.is_idle() && self.errands.is_empty() || now >= leaving.since + limit {
             self.say_goodbye(now);
         }
     }
@@ -72,6 +72,7 @@ impl Peer {
 
     fn say_goodbye(&mut self, now: Moment) {
         self.standing = Standing::Leaving;
+        self.fail_errands("this peer left before it was done");
         let contacts = self.overlay.contacts();
         for contact in &contacts {
             self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye);

@@ -136,6 +136,10 @@ impl Peer {
         let since = now - rpc::PING_EVERY * attempts;
         let new = Suspect { contact, since, silent: false, port_open: None };
         self.liveness.suspects.entry(contact.id).or_insert(new);
+        if attempts == 1 && self.told(contact.id) {
+            // Neighbours die together: the other successor is asked now, not when this one is given up.
+            self.overlay.shown().into_iter().for_each(|shown| self.verify(now, shown));
+        }
         if attempts == rpc::ATTEMPTS - 1 {
             self.overlay.suspect(contact.id);
             self.out.push_back(Output::Probe { addr: contact.addr });
@@ -152,7 +156,8 @@ impl Peer {
             return;
         }
         let Some(suspect) = self.liveness.suspects.get_mut(&contact.id) else {
-            return self.dead(now, contact);
+            // It was heard since, on another question.
+            return self.verify(now, contact);
         };
         suspect.silent = true;
         self.judge(now, contact.id);
@@ -185,11 +190,16 @@ impl Peer {
     }
 
     pub(super) fn dead(&mut self, now: Moment, contact: Contact) {
-        if self.told(contact.id) {
-            self.news(News::Dead(contact.id));
-        }
         self.bury(now, contact);
         self.gone(now, contact);
+        if self.told(contact.id) {
+            self.news(News::Dead(contact.id));
+            // All who have it in their lists are neighbours of ours too.
+            for neighbour in self.overlay.contacts() {
+                let question = Question::Ping(Ping::Lost(contact.id));
+                self.ask(now, neighbour, question, Patience::Ping, Why::Notice(neighbour));
+            }
+        }
     }
 
     fn departed(&mut self, now: Moment, contact: Contact) {

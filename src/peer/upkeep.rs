@@ -8,6 +8,9 @@ use crate::overlay::Chore;
 /// Most lookups for upkeep at once. More wait for the next time they are due.
 const MAX_REFRESHES: usize = 16;
 
+/// Time from becoming a member to telling all neighbours. Guess: the first two have told people by then.
+const INTRODUCE_AFTER: Duration = Duration::from_secs(1);
+
 /// Counts the lookups made for upkeep.
 pub(super) type RefreshId = u64;
 
@@ -15,6 +18,8 @@ pub(super) type RefreshId = u64;
 pub(super) struct Upkeep {
     /// The successors people were told of last.
     told: Vec<Contact>,
+    /// When to tell all neighbours that we have joined.
+    introduce_at: Moment,
     refreshes: BTreeMap<RefreshId, Refresh>,
     last_refresh: RefreshId,
 }
@@ -27,13 +32,13 @@ struct Refresh {
 
 impl Upkeep {
     pub fn new(overlay: &dyn Overlay) -> Upkeep {
-        Upkeep { told: overlay.shown(), refreshes: BTreeMap::new(), last_refresh: 0 }
+        Upkeep { told: overlay.shown(), introduce_at: Moment::NEVER, refreshes: BTreeMap::new(), last_refresh: 0 }
     }
 }
 
 impl Peer {
     pub(super) fn upkeep_due(&self) -> Moment {
-        self.overlay.due().min(self.liveness.due())
+        self.overlay.due().min(self.liveness.due()).min(self.upkeep.introduce_at)
     }
 
     /// People were told that this peer is a successor of ours.
@@ -71,6 +76,11 @@ impl Peer {
         if self.liveness.due() <= now {
             self.ask_the_dead(now);
         }
+        if self.upkeep.introduce_at <= now {
+            self.upkeep.introduce_at = Moment::NEVER;
+            let neighbours = self.overlay.contacts();
+            neighbours.into_iter().for_each(|neighbour| self.greet(now, neighbour));
+        }
         if self.overlay.due() > now {
             return;
         }
@@ -94,6 +104,20 @@ impl Peer {
             let patience = self.liveness.patience_with(contact.id);
             self.ask(now, contact, Question::Ping(Ping::Shown), patience, Why::Round(contact));
         }
+    }
+
+    /// A quiet ping of ours is a notice: who should know us asks back.
+    pub(super) fn greet(&mut self, now: Moment, contact: Contact) {
+        self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Notice(contact));
+    }
+
+    /// We have just joined: first those beside us learn of it and tell people, then all who have us in their lists.
+    pub(super) fn introduce_ourselves(&mut self, now: Moment, watcher: Contact) {
+        self.greet(now, watcher);
+        if let Some(successor) = self.overlay.shown().into_iter().next().filter(|successor| *successor != watcher) {
+            self.greet(now, successor);
+        }
+        self.upkeep.introduce_at = now + INTRODUCE_AFTER;
     }
 
     /// Asks a contact whom it knows near us.

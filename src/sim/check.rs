@@ -131,8 +131,8 @@ impl Checks {
         self.broken.get_or_insert(Broken { at, rule });
     }
 
-    /// Everybody's list is the next of all members, and everybody's predecessor is the one before.
-    pub fn ideal(&self, hosts: &[Host]) -> Result<(), String> {
+    /// The first `len` of everybody's list are the next of all members, and its predecessor is the one before.
+    pub fn lists(&self, hosts: &[Host], len: usize) -> Result<(), String> {
         let ids: Vec<Id> = self.members.keys().copied().collect();
         let joining = hosts.iter().filter(|host| host.state == State::Running && !host.is_member()).count();
         if joining > 0 {
@@ -140,8 +140,8 @@ impl Checks {
         }
         for (position, (id, at)) in self.members.iter().enumerate() {
             let view = hosts[*at].peer.view();
-            let expected = (1..ids.len()).take(LIST_LEN).map(|step| ids[(position + step) % ids.len()]);
-            let actual = view.contacts.iter().take(LIST_LEN).map(|contact| contact.id);
+            let expected = (1..ids.len()).take(len).map(|step| ids[(position + step) % ids.len()]);
+            let actual = view.contacts.iter().take(len).map(|contact| contact.id);
             for (rank, (expected, actual)) in expected.clone().zip(actual.clone()).enumerate() {
                 if expected != actual {
                     return Err(format!("{id:?} has {actual:?} as successor {}, not {expected:?}", rank + 1));
