@@ -1,6 +1,7 @@
 //! Callers: whoever connects says in one frame what they want, and gets a thread only then.
 
-use super::hands::{Hands, Happening, SILENCE, blocking};
+use super::carry::{SILENCE, blocking};
+use super::hands::{Hands, Happening};
 use crate::ground::{Content, FileName, Id, Manifest};
 use crate::peer::{Input, News};
 use crate::transfer::frame::{self, BadFrame, LEN_PREFIX};
@@ -57,7 +58,7 @@ async fn serve(mut stream: TcpStream, hands: Arc<Hands>) {
 }
 
 fn take(stream: &mut std::net::TcpStream, hands: &Hands, manifest: Manifest) {
-    if transfer::serve_put(stream, &manifest, hands.store()).is_ok() {
+    if transfer::serve_put(stream, &manifest, &hands.store).is_ok() {
         hands.say(Happening::Input(Input::Received(manifest)));
     }
 }

@@ -1,22 +1,20 @@
-//! Work that takes time, each in a task of its own: files, transfers, knocking at doors. All of it is bounded.
+//! Work that takes time, each in a task of its own: looking at files, knocking at doors, and (in `carry`) moving
+//! files. All of it is bounded.
 
 use super::config::Folders;
-use super::orders::Basket;
-use crate::ground::{Contact, Content, FileName, Id, Manifest};
-use crate::peer::{Input, MoveError, News, Ticket};
-use crate::store::{Arrival, Store, source};
-use crate::transfer::{self, Served};
-use std::io;
+use crate::ground::{Content, FileName, Id, Manifest};
+use crate::peer::{Input, News, Ticket};
+use crate::store::{Store, source};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task;
 use tokio::time::timeout;
 
-/// Most transfers that others began, at once; more wait their turn at the [`door`](super::door).
+/// Most transfers that others began, at once; more wait their turn at the `door`.
 const INCOMING: usize = 16;
 /// Most transfers that we began, at once; more wait.
 const OUTGOING: usize = 8;
@@ -24,9 +22,6 @@ const OUTGOING: usize = 8;
 const AT_FILES: usize = 4;
 /// Most doors knocked at, at once.
 const KNOCKING: usize = 32;
-
-/// How long another machine may be silent in the middle of a transfer, and how long it takes at most to call it.
-pub const SILENCE: Duration = Duration::from_secs(10);
 
 /// How long a machine takes to open a port that is held open, if it lives and can be reached.
 const KNOCK: Duration = Duration::from_secs(1);
@@ -50,13 +45,13 @@ pub enum Happening {
 
 /// What all tasks of a host share.
 pub struct Hands {
-    id: Id,
-    folders: Folders,
-    store: Store,
+    pub(super) id: Id,
+    pub(super) folders: Folders,
+    pub(super) store: Store,
     happen: mpsc::Sender<Happening>,
     incoming: Semaphore,
-    outgoing: Semaphore,
-    at_files: Semaphore,
+    pub(super) outgoing: Semaphore,
+    pub(super) at_files: Semaphore,
     knocking: Semaphore,
 }
 
@@ -68,11 +63,6 @@ impl Hands {
     pub fn new(id: Id, folders: Folders, store: Store, happen: mpsc::Sender<Happening>) -> Hands {
         let [incoming, outgoing, at_files, knocking] = [INCOMING, OUTGOING, AT_FILES, KNOCKING].map(Semaphore::new);
         Hands { id, folders, store, happen, incoming, outgoing, at_files, knocking }
-    }
-
-    /// The peer's store.
-    pub fn store(&self) -> &Store {
-        &self.store
     }
 
     /// Says what happened.
@@ -130,172 +120,22 @@ impl Hands {
         self.happen(Happening::Input(Input::Probed { addr, open })).await;
     }
 
-    /// Takes a file into our own store.
-    pub async fn keep(self: Arc<Self>, ticket: Ticket, manifest: Manifest, path: PathBuf) {
-        let _turn = turn(&self.at_files).await;
-        let hands = self.clone();
-        let outcome = block(move || {
-            let mut file = open(&path)?.file;
-            Ok(hands.store.keep(&manifest, &mut file)?)
-        });
-        let outcome = outcome.await;
-        self.moved(ticket, outcome).await;
-    }
-
-    /// Gives a file to another peer's store: the one at `path`, or our own copy.
-    pub async fn upload(self: Arc<Self>, ticket: Ticket, manifest: Manifest, path: Option<PathBuf>, to: Contact) {
-        let _turn = turn(&self.outgoing).await;
-        let hands = self.clone();
-        let outcome = match call(to.addr).await {
-            Err(error) => Err(error),
-            Ok(mut stream) => {
-                block(move || {
-                    let file = match path {
-                        Some(path) => open(&path)?.file,
-                        None => hands.store.open_content(&manifest.content).map_err(|_| MoveError::Missing)?,
-                    };
-                    transfer::upload(&mut stream, &manifest, file, hands.id)
-                })
-                .await
-            }
-        };
-        self.moved(ticket, outcome).await;
-    }
-
-    /// Gets a file from another peer, and puts it where people find it.
-    pub async fn download(
-        self: Arc<Self>,
-        ticket: Ticket,
-        name: FileName,
-        content: Option<Content>,
-        from: Contact,
-        basket: Basket,
-    ) {
-        let _turn = turn(&self.outgoing).await;
-        let continued = has_something(&basket);
-        let first = self.download_once(&name, content, from, &basket, true).await;
-        let outcome = match first {
-            // The wrong bytes may have come from the holder before.
-            Err(MoveError::Damaged) if continued => self.download_once(&name, content, from, &basket, false).await,
-            outcome => outcome,
-        };
-        self.moved(ticket, outcome).await;
-    }
-
-    async fn download_once(
-        self: &Arc<Self>,
-        name: &FileName,
-        content: Option<Content>,
-        from: Contact,
-        basket: &Basket,
-        telling: bool,
-    ) -> Result<(), MoveError> {
-        let mut stream = call(from.addr).await?;
-        let (hands, name, basket) = (self.clone(), name.clone(), basket.clone());
-        block(move || {
-            hands.fill(&name, &basket, |arrival| {
-                let on_here = |_| {
-                    if telling {
-                        hands.say(Happening::News(News::Receiving { name: name.clone(), from: from.id }));
-                    }
-                };
-                transfer::download(&mut stream, &name, content, hands.id, arrival, on_here).map(|_| ())
-            })
-        })
-        .await
-    }
-
-    /// Puts a file that we have ourselves where people find it.
-    pub async fn deliver(self: Arc<Self>, ticket: Ticket, name: FileName, content: Option<Content>, basket: Basket) {
-        let _turn = turn(&self.at_files).await;
-        let hands = self.clone();
-        let outcome = block(move || {
-            let Served { mut file, len_bytes, .. } = hands.served(&name, content).ok_or(MoveError::Missing)?;
-            hands.fill(&name, &basket, |arrival| Ok(arrival.copy(&mut file, len_bytes, content)?))
-        });
-        let outcome = outcome.await;
-        self.moved(ticket, outcome).await;
-    }
-
-    /// What we give to those who ask for this file: our own copy; of the assignment's files also what lies in the
-    /// working folder, if they do not ask for certain bytes.
-    pub fn served(&self, name: &FileName, wanted: Option<Content>) -> Option<Served> {
-        let held = self.store.get(&name.key()).map(|manifest| manifest.content);
-        match held.filter(|held| wanted.is_none_or(|wanted| wanted == *held)) {
-            Some(content) => {
-                let file = self.store.open_content(&content).ok()?;
-                Some(Served { file, content: Some(content), len_bytes: content.len_bytes })
-            }
-            None if wanted.is_none() => open(&self.find_unstored(name)?).ok(),
-            None => None,
-        }
-    }
-
-    /// Lets `work` add to what is in the basket, and places the file if that completes it.
-    fn fill(
-        &self,
-        name: &FileName,
-        basket: &Basket,
-        work: impl FnOnce(&mut Arrival) -> Result<(), MoveError>,
-    ) -> Result<(), MoveError> {
-        let begun = basket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut arrival = begun.map_or_else(|| Arrival::at(&self.folders.received(name)), Ok)?;
-        match work(&mut arrival) {
-            Ok(()) => Ok(arrival.finish()?),
-            Err(error) => {
-                *basket.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
-                Err(error)
-            }
-        }
-    }
-
-    fn find_unstored(&self, name: &FileName) -> Option<PathBuf> {
+    /// Where an assignment's file lies that nobody stored.
+    pub fn find_unstored(&self, name: &FileName) -> Option<PathBuf> {
         name.four_digits().and_then(|_| self.find(name.as_str()))
     }
 
     fn find(&self, word: &str) -> Option<PathBuf> {
         source::find(word, &[self.folders.work.clone(), self.folders.work.join("files")])
     }
-
-    async fn moved(&self, ticket: Ticket, outcome: Result<(), MoveError>) {
-        self.happen(Happening::Input(Input::Moved { ticket, outcome })).await;
-    }
 }
 
-async fn turn(semaphore: &Semaphore) -> tokio::sync::SemaphorePermit<'_> {
+/// Waits until it is our turn; kept for as long as what is returned.
+pub async fn turn(semaphore: &Semaphore) -> SemaphorePermit<'_> {
     semaphore.acquire().await.expect("it is never closed")
 }
 
 /// Runs `work` on a thread where it may block.
-async fn block<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn block<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     task::spawn_blocking(work).await.expect("it does not panic, and is awaited only while the runtime lives")
-}
-
-fn has_something(basket: &Basket) -> bool {
-    let basket = basket.lock().unwrap_or_else(PoisonError::into_inner);
-    basket.as_ref().is_some_and(|arrival| arrival.len_bytes() > 0)
-}
-
-fn open(path: &Path) -> Result<Served, MoveError> {
-    let (file, len_bytes) = source::open(path).map_err(|error| MoveError::Local(error.to_string()))?;
-    Ok(Served { file, content: None, len_bytes })
-}
-
-/// Connects to another peer's door.
-async fn call(addr: SocketAddr) -> Result<std::net::TcpStream, MoveError> {
-    let stream = match timeout(SILENCE, TcpStream::connect(addr)).await {
-        Ok(connected) => connected.and_then(blocking),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    };
-    stream.map_err(|error| MoveError::Unreachable(error.kind().to_string()))
-}
-
-/// The same connection for a thread that blocks, which never waits longer than [`SILENCE`].
-pub fn blocking(stream: TcpStream) -> io::Result<std::net::TcpStream> {
-    let stream = stream.into_std()?;
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    Ok(stream)
 }

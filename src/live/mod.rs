@@ -1,8 +1,9 @@
 //! One peer in the real world: sockets, the clock and tasks. Knows nothing of terminals.
 //!
 //! [`Host`] owns a [`Peer`](crate::peer::Peer), tells it what happens and does what it wants done. A host never waits
-//! for a disk or another machine: file work and transfers are [`hands`], callers are met at the [`door`].
+//! for a disk or another machine: such work is done by its `hands`, which `carry` files; callers are met at the `door`.
 
+mod carry;
 mod config;
 mod door;
 mod hands;
