@@ -8,6 +8,7 @@ mod config;
 mod door;
 mod hands;
 mod host;
+mod life;
 mod orders;
 
 pub use config::{Config, Folders};
