@@ -155,3 +155,12 @@ fn files_survive_every_pair_of_neighbours_leaving_or_dying() {
         assert_unbroken(&world, seed);
     }
 }
+
+#[test]
+fn a_thousand_peers_join_at_five_a_second_and_are_one_ring_half_a_minute_later() {
+    for seed in 0..20 {
+        let start = std::time::Instant::now();
+        let world = grown(seed, stormy(0.02), 1000);
+        println!("{seed} {:?} {:?} {:?}", start.elapsed(), world.now(), world.counts);
+    }
+}

@@ -243,8 +243,11 @@ impl Overlay for Ring {
         let trusted = |(_, entry): &(&Id, &Entry)| !entry.suspect && entry.heard.is_some();
         let after = self.clockwise.range(offset..).chain(self.clockwise.range(..offset)).filter(trusted);
         let before = self.clockwise.range(..offset).rev().chain(self.clockwise.range(offset..).rev()).filter(trusted);
-        let mut near: Vec<Contact> = after.take(count - count / 3).map(|(_, entry)| entry.contact).collect();
-        for (_, entry) in before.take(count / 3) {
+        // Our successor asks us as its predecessor: it wants to know who is before it. Others want to know who keeps.
+        let by_successor = self.clockwise.keys().next() == Some(&offset);
+        let ahead = if by_successor { count / 3 } else { count - count / 3 };
+        let mut near: Vec<Contact> = after.take(ahead).map(|(_, entry)| entry.contact).collect();
+        for (_, entry) in before.take(count - ahead) {
             if !near.contains(&entry.contact) {
                 near.push(entry.contact);
             }

@@ -42,6 +42,10 @@ impl Checks {
         self.members.values().copied()
     }
 
+    pub fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
     pub fn owner(&self, place: Id) -> Option<PeerIndex> {
         self.members.range(place..).next().or(self.members.first_key_value()).map(|(_, at)| *at)
     }

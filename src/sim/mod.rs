@@ -20,9 +20,11 @@
 
 mod check;
 mod disks;
+pub mod story;
 mod weather;
 
 pub use check::Broken;
+pub use story::{Churn, Departure, Story};
 pub use weather::{Delay, Weather};
 
 use crate::ground::{Chance, Contact, Content, FileName, Id, Moment, Naming};
@@ -207,6 +209,11 @@ impl World {
     /// Peers that run and are members, clockwise.
     pub fn members(&self) -> Vec<PeerIndex> {
         self.checks.members().collect()
+    }
+
+    /// How many they are.
+    pub fn member_count(&self) -> usize {
+        self.checks.member_count()
     }
 
     /// What a peer shows.

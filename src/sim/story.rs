@@ -1,0 +1,337 @@
+//! A network living: it grows, peers come and go, files are stored and wanted.
+
+use super::{PeerIndex, Weather, World};
+use crate::ground::{Chance, Content, Moment};
+use crate::peer::{Answer, Command, Ticket};
+use std::str::FromStr;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Time between two joins while the network grows.
+const JOIN_EVERY: Duration = Duration::from_millis(200);
+/// Time between two requests.
+const REQUEST_EVERY: Duration = Duration::from_secs(1);
+/// Time between two stores.
+const STORE_EVERY: Duration = Duration::from_secs(10);
+/// A new file may be requested so long after it was stored: acknowledged, surely.
+const OLD_ENOUGH: Duration = Duration::from_secs(20);
+/// Requests still open at the end get so long.
+const LAST_WAIT: Duration = Duration::from_secs(60);
+/// Size of a stored file, in bytes.
+const FILE_BYTES: u64 = 100_000;
+
+/// What shall happen.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// How many peers.
+    pub peers: usize,
+    /// Decides everything that chance decides.
+    pub seed: u64,
+    /// The weather.
+    pub weather: Weather,
+    /// How long it goes on after the network has grown.
+    pub length: Duration,
+    /// Who comes and goes meanwhile.
+    pub churn: Churn,
+    /// How those who go, go.
+    pub departure: Departure,
+}
+
+/// Who comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Churn {
+    /// Nobody.
+    None,
+    /// Joins and departures, each at this many a second, at times that are independent of each other.
+    Poisson(f64),
+}
+
+/// How peers go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// They hand over and say goodbye.
+    Leave,
+    /// They vanish.
+    Crash,
+}
+
+/// A churn that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no churn: say `none`, or `poisson:R` with R joins and R departures a second, 0 to 100")]
+pub struct BadChurn(String);
+
+impl FromStr for Churn {
+    type Err = BadChurn;
+
+    fn from_str(text: &str) -> Result<Churn, BadChurn> {
+        let rate = |text: &str| text.parse().ok().filter(|rate| (0.0..=100.0).contains(rate));
+        match text.split_once(':') {
+            None if text == "none" => Ok(Churn::None),
+            Some(("poisson", number)) => rate(number).map(Churn::Poisson).ok_or_else(|| BadChurn(text.to_owned())),
+            _ => Err(BadChurn(text.to_owned())),
+        }
+    }
+}
+
+/// How the network is at some moment.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Time since the start.
+    pub time: Duration,
+    /// Members now.
+    pub members: usize,
+    /// Peers that joined, ever.
+    pub joined: usize,
+    /// Peers that went, ever.
+    pub gone: usize,
+    /// Every successor and predecessor is right.
+    pub closed: bool,
+    /// Stores acknowledged.
+    pub stored: usize,
+    /// Stores given.
+    pub stores: usize,
+    /// Requests that brought the right bytes.
+    pub found: usize,
+    /// Requests that ended.
+    pub requests: usize,
+    /// Datagram bytes sent by one peer in a second, on average over the run.
+    pub bytes_per_peer_second: f64,
+}
+
+/// How it went.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// At the end.
+    pub report: Report,
+    /// Acknowledged files that no running peer has.
+    pub lost: usize,
+    /// Time a successful request took: median.
+    pub request_p50: Duration,
+    /// Time a successful request took: 99th percentile.
+    pub request_p99: Duration,
+    /// Inputs handled by all peers.
+    pub events: u64,
+    /// The first broken rule, as a sentence.
+    pub broken: Option<String>,
+    /// Two runs with the same fingerprint were the same run.
+    pub fingerprint: u64,
+}
+
+/// The story as it goes on.
+struct Telling {
+    world: World,
+    chance: Chance,
+    stores: Vec<(String, Ticket)>,
+    requests: Vec<(usize, Ticket)>,
+    gone: usize,
+    peer_seconds: f64,
+}
+
+impl Story {
+    /// Lets it happen; `each_minute` is told how it goes.
+    pub fn run(&self, mut each_minute: impl FnMut(&Report)) -> Summary {
+        let mut telling = Telling {
+            world: World::new(self.seed, self.weather),
+            chance: Chance::seeded(!self.seed),
+            stores: Vec::new(),
+            requests: Vec::new(),
+            gone: 0,
+            peer_seconds: 0.0,
+        };
+        telling.grow(self.peers);
+        let grown = telling.world.now();
+        let (mut join_at, mut leave_at) = (telling.next(grown, self.churn), telling.next(grown, self.churn));
+        let (mut request_at, mut store_at) = (grown, grown);
+        let mut minute = Duration::from_secs(60);
+        while telling.world.now() < grown + self.length {
+            let now = telling.world.now();
+            let next = [join_at, leave_at, request_at, store_at, grown + minute].into_iter().min().expect("five");
+            telling.pass(next.since(now));
+            let now = next;
+            if now == join_at {
+                join_at = telling.next(now, self.churn);
+                telling.join();
+            }
+            if now == leave_at {
+                leave_at = telling.next(now, self.churn);
+                telling.part(self.departure);
+            }
+            if now == store_at {
+                store_at = now + STORE_EVERY;
+                telling.store();
+            }
+            if now == request_at {
+                request_at = now + REQUEST_EVERY;
+                telling.request();
+            }
+            if now == grown + minute {
+                minute += Duration::from_secs(60);
+                each_minute(&telling.report());
+            }
+        }
+        telling.pass(LAST_WAIT);
+        telling.summary()
+    }
+}
+
+impl Telling {
+    fn grow(&mut self, peers: usize) {
+        self.world.start_alone();
+        for _ in 1..peers {
+            self.pass(JOIN_EVERY);
+            self.join();
+        }
+        self.pass(Duration::from_secs(20));
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.peer_seconds += time.as_secs_f64() * self.world.member_count() as f64;
+        self.world.run_for(time);
+    }
+
+    fn next(&mut self, now: Moment, churn: Churn) -> Moment {
+        match churn {
+            Churn::Poisson(rate) if rate > 0.0 => now + self.chance.exponential(Duration::from_secs_f64(1.0 / rate)),
+            Churn::Poisson(_) | Churn::None => Moment::NEVER,
+        }
+    }
+
+    fn anybody(&mut self) -> PeerIndex {
+        let members = self.world.members();
+        members[self.chance.within(0..members.len() as u64) as usize]
+    }
+
+    fn join(&mut self) {
+        let known = self.anybody();
+        self.world.join(known);
+    }
+
+    /// The last one stays: an empty network has no story.
+    fn part(&mut self, departure: Departure) {
+        if self.world.member_count() < 2 {
+            return;
+        }
+        self.gone += 1;
+        let at = self.anybody();
+        match departure {
+            Departure::Leave => drop(self.world.quit(at)),
+            Departure::Crash => self.world.kill(at),
+        }
+    }
+
+    fn store(&mut self) {
+        let at = self.anybody();
+        let name = format!("file {}", self.stores.len());
+        let ticket = self.world.store(at, &name, FILE_BYTES);
+        self.stores.push((name, ticket));
+    }
+
+    fn request(&mut self) {
+        let now = self.world.now();
+        let old = |(_, store): &&(String, Ticket)| {
+            now.since(self.world.record(*store).given) > OLD_ENOUGH && self.world.is_stored(*store)
+        };
+        let old = self.stores.iter().filter(old).count() as u64;
+        if old > 0 {
+            let which = self.chance.within(0..old) as usize;
+            let at = self.anybody();
+            let name = self.stores[which].0.clone();
+            let ticket = self.world.request(at, &name);
+            self.requests.push((which, ticket));
+        }
+    }
+
+    fn content(&self, which: usize) -> Content {
+        match &self.world.record(self.stores[which].1).command {
+            Command::Store { content, .. } => *content,
+            Command::Request { .. } | Command::Leave => unreachable!("stores are stores"),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let ended = self.requests.iter().filter(|(_, request)| self.world.record(*request).answer.is_some());
+        Report {
+            time: self.world.now().elapsed(),
+            members: self.world.member_count(),
+            joined: self.world.started(),
+            gone: self.gone,
+            closed: self.world.check_closed().is_ok(),
+            stored: self.stores.iter().filter(|(_, store)| self.world.is_stored(*store)).count(),
+            stores: self.stores.len(),
+            found: self.times().len(),
+            requests: ended.count(),
+            bytes_per_peer_second: self.world.counts.datagram_bytes as f64 / self.peer_seconds.max(1.0),
+        }
+    }
+
+    /// How long each successful request took, in order of length.
+    fn times(&self) -> Vec<Duration> {
+        let time = |(which, request): &(usize, Ticket)| {
+            let record = self.world.record(*request);
+            let right = record.brought == Some(self.content(*which));
+            match &record.answer {
+                Some((at, Answer::Fetched { .. })) if right => Some(at.since(record.given)),
+                _ => None,
+            }
+        };
+        let mut times: Vec<Duration> = self.requests.iter().filter_map(time).collect();
+        times.sort();
+        times
+    }
+
+    fn summary(&self) -> Summary {
+        let times = self.times();
+        let percentile = |share: f64| {
+            let at = (times.len() as f64 * share) as usize;
+            times.get(at.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+        };
+        let lost = |(which, (name, store)): &(usize, &(String, Ticket))| {
+            self.world.is_stored(*store) && self.world.copies(name, self.content(*which)) == 0
+        };
+        let broken = self.world.broken().map(|broken| format!("at {:?}: {}", broken.at, broken.rule));
+        Summary {
+            report: self.report(),
+            lost: self.stores.iter().enumerate().filter(lost).count(),
+            request_p50: percentile(0.5),
+            request_p99: percentile(0.99),
+            events: self.world.counts.events,
+            broken,
+            fingerprint: self.world.fingerprint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn churn_is_read_or_refused() {
+        assert_eq!("none".parse(), Ok(Churn::None));
+        assert_eq!("poisson:0.4".parse(), Ok(Churn::Poisson(0.4)));
+        for text in ["", "poisson", "poisson:", "poisson:-1", "poisson:nan", "poisson:1e9", "weekly:3"] {
+            assert!(text.parse::<Churn>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_with_churn_loses_no_acknowledged_file() {
+        for (seed, departure) in [(1, Departure::Leave), (2, Departure::Crash)] {
+            let story = Story {
+                peers: 50,
+                seed,
+                weather: Weather { loss: 0.02, ..Weather::default() },
+                length: Duration::from_secs(600),
+                churn: Churn::Poisson(0.02),
+                departure,
+            };
+            let mut minutes = 0;
+            let summary = story.run(|_| minutes += 1);
+            assert_eq!(minutes, 10);
+            assert_eq!((summary.lost, &summary.broken), (0, &None), "seed {seed}");
+            let report = &summary.report;
+            assert!(report.stored == report.stores && report.requests > 500, "seed {seed}: {report:?}");
+            assert_eq!(report.found, report.requests, "seed {seed}");
+        }
+    }
+}
