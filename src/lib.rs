@@ -4,3 +4,5 @@
 
 pub mod ground;
 pub mod peer;
+#[cfg(feature = "node")]
+pub mod store;
