@@ -6,3 +6,5 @@ pub mod ground;
 pub mod peer;
 #[cfg(feature = "node")]
 pub mod store;
+#[cfg(feature = "node")]
+pub mod transfer;
