@@ -9,7 +9,6 @@ pub mod ground;
 pub mod live;
 pub mod overlay;
 pub mod peer;
-pub mod sim;
 #[cfg(feature = "node")]
 pub mod store;
 #[cfg(feature = "node")]

@@ -2,7 +2,7 @@
 
 use super::error::On as _;
 use super::temporary::Temporary;
-use super::{PourError, StoreError, pour};
+use super::{PourError, StoreError};
 use crate::ground::Content;
 use blake3::Hasher;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -45,7 +45,7 @@ impl Arrival {
     pub fn fill(&mut self, source: &mut impl Read, len_bytes: u64) -> Result<(), PourError> {
         // A write that failed half-way may have moved on.
         self.file.file().seek(SeekFrom::Start(self.hasher.count())).map_err(PourError::Sink)?;
-        pour(source, len_bytes, &mut self.hasher, self.file.file())
+        self.file.fill(source, len_bytes, &mut self.hasher)
     }
 
     /// Becomes a copy of a file on this machine, whatever was here before.

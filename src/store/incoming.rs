@@ -2,7 +2,7 @@
 
 use super::error::On as _;
 use super::temporary::Temporary;
-use super::{PourError, Store, StoreError, pour};
+use super::{PourError, Store, StoreError};
 use crate::ground::Manifest;
 use blake3::Hasher;
 use rustix::fs::{FallocateFlags, fallocate};
@@ -27,7 +27,8 @@ impl Incoming {
 
     /// Reads exactly as many bytes as the manifest says.
     pub fn fill(&mut self, source: &mut impl Read) -> Result<(), PourError> {
-        pour(source, self.manifest.content.len_bytes - self.hasher.count(), &mut self.hasher, self.file.file())
+        let left = self.manifest.content.len_bytes - self.hasher.count();
+        self.file.fill(source, left, &mut self.hasher)
     }
 
     /// How many bytes of it are here.

@@ -51,7 +51,14 @@ struct Shared {
     /// Held while names and content change places on disk, so that both always agree.
     catalogue: Mutex<Catalogue>,
     next_temporary: AtomicU64,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Closing alone does not end it while a child process, born but not yet its own program, has our handles.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Store {
@@ -79,12 +86,8 @@ impl Store {
                 remove(&path)?;
             }
         }
-        let shared = Shared {
-            root: root.to_owned(),
-            catalogue: Mutex::new(catalogue),
-            next_temporary: AtomicU64::new(0),
-            _lock: lock,
-        };
+        let shared =
+            Shared { root: root.to_owned(), catalogue: Mutex::new(catalogue), next_temporary: AtomicU64::new(0), lock };
         Ok(Store { shared: Arc::new(shared) })
     }
 
@@ -265,4 +268,4 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! How long to wait for a slow or silent peer is for whoever opens the stream to say, by the stream's own timeouts: one
-//! that passes is [`MoveError::Unreachable`]. No side is silent for longer than its disk needs for 32 MiB, or, where
-//! [`serve_get`] says so, for reading a file once. All calls block and use 1 MiB of memory.
+//! that passes is [`MoveError::Unreachable`]. No side is silent for longer than its disk needs for 128 MiB, or, where
+//! [`serve_get`] says so, for reading a file once. All calls block, and use 1 MiB of memory.
 
 pub mod frame;
 mod get;

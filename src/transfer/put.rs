@@ -7,18 +7,16 @@ use crate::peer::MoveError;
 use crate::store::{PourError, Store, StoreError};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write};
+use std::io::{self, BufReader, Read, Seek as _, Write};
+
+/// Guess: 32 times fewer system calls than the 8 KiB of `io::copy` alone, and still within a core's cache.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// Gives a file to the peer at the other end. On return it is verified and durable there.
 ///
 /// `file` must be a handle of its own: handles made by `try_clone` share their position. A file that is no longer what
 /// `manifest` says ends in [`MoveError::Local`] if it is shorter, else in [`MoveError::Damaged`].
-pub fn upload<S: Read + Write>(
-    stream: &mut S,
-    manifest: &Manifest,
-    mut file: File,
-    from: Id,
-) -> Result<(), MoveError> {
+pub fn upload<S: Read + Write>(stream: &mut S, manifest: &Manifest, mut file: File, from: Id) -> Result<(), MoveError> {
     let opening = Opening::Put { manifest: manifest.clone(), from };
     frame::write(stream, &opening.encode()).map_err(|error| unreachable_by(&error))?;
     match read_reply(stream)? {
@@ -34,9 +32,13 @@ pub fn upload<S: Read + Write>(
     }
 }
 
-/// Sends the next `len_bytes` bytes of `file`. Into a `TcpStream`, std has the kernel copy them (sendfile).
+/// Sends the next `len_bytes` bytes of `file`.
+///
+/// Not by sendfile: over loopback it gained nothing (1 GiB into a memory disk: 0.64 to 0.75 s with either), and it is
+/// not for any stream.
 pub(super) fn send_bytes(stream: &mut impl Write, file: &mut File, len_bytes: u64) -> Result<(), MoveError> {
-    let sent = io::copy(&mut file.take(len_bytes), stream).map_err(|error| sending_error(&error))?;
+    let mut bytes = BufReader::with_capacity(SEND_BUFFER_BYTES, file.take(len_bytes));
+    let sent = io::copy(&mut bytes, stream).map_err(|error| sending_error(&error))?;
     if sent < len_bytes { Err(changed()) } else { Ok(()) }
 }
 
