@@ -1,0 +1,120 @@
+//! One peer in the foreground: its news on the screen, its commands from the keyboard.
+
+use super::console::{self, Keyboard, Screen};
+use super::repl::{self, INTERRUPTED};
+use super::tell::{self, Line};
+use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
+use crate::ground::Naming;
+use crate::live::{self, Config, Event, Host, StartError};
+use crate::peer::{Answer, JoinError, News};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{broadcast, oneshot};
+use tokio::time::timeout;
+
+/// How long SIGTERM lets the peer hand over and say goodbye.
+const TERMINATE_WAITS: Duration = Duration::from_secs(8);
+
+/// How long the end waits for a screen that nobody reads.
+const SCREEN_WAITS: Duration = Duration::from_millis(500);
+
+/// Runs a peer until it leaves, or is made to.
+pub fn run(config: Config) -> ExitCode {
+    let runtime = match live::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("Cannot start: {error}")),
+    };
+    let code = runtime.block_on(serve(config));
+    // Not waiting for file work: what is durable has been told, the rest is void.
+    runtime.shutdown_background();
+    terminal::restore();
+    code
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let Config { id, naming, addr, .. } = config;
+    let (host, events) = match Host::start(config).await {
+        Ok(started) => started,
+        Err(StartError::PortInUse(_)) if naming == Naming::Numbered => {
+            return fail(&format!("Peer {} is already running on port {}", naming.call(id), addr.port()));
+        }
+        Err(error) => return fail(&format!("Cannot start: {error}")),
+    };
+    let terminate = match catch_signals() {
+        Ok(terminate) => terminate,
+        Err(error) => return fail(&format!("Cannot start: {error}")),
+    };
+    let (keyboard, screen) = console::open();
+    let printed = print_events(events, naming, screen.clone());
+    read_words(keyboard, screen, host.clone());
+    until_gone(&host, terminate, printed).await
+}
+
+/// Ctrl-C ends the program at once; SIGTERM is for the caller to hear.
+fn catch_signals() -> anyhow::Result<Signal> {
+    ctrlc::set_handler(|| terminal::exit(INTERRUPTED))?;
+    Ok(signal(SignalKind::terminate())?)
+}
+
+/// Prints everything on a thread of its own, because a screen may block. Resolves to the exit code when the peer is gone.
+fn print_events(mut events: broadcast::Receiver<Event>, naming: Naming, screen: Screen) -> oneshot::Receiver<ExitCode> {
+    let (done, printed) = oneshot::channel();
+    thread::spawn(move || {
+        let code = loop {
+            let event = match events.blocking_recv() {
+                Ok(event) => event,
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    screen.print(&Line::Aside(format!("{lost} events are not shown: the output is not read")));
+                    continue;
+                }
+                Err(broadcast::error::RecvError::Closed) => break ExitCode::SUCCESS,
+            };
+            tell::lines(naming, &event).iter().for_each(|line| screen.print(line));
+            if let Some(code) = last_word(&event) {
+                break code;
+            }
+        };
+        // The other side may have stopped waiting.
+        let _ = done.send(code);
+    });
+    printed
+}
+
+/// The exit code, if this event is the end.
+fn last_word(event: &Event) -> Option<ExitCode> {
+    match event {
+        Event::Answer { answer: Answer::Left, .. } => Some(ExitCode::SUCCESS),
+        Event::News(News::JoinFailed(JoinError::Taken(_))) => Some(ExitCode::from(REFUSED)),
+        Event::News(News::JoinFailed(JoinError::Silence(_))) => Some(ExitCode::from(OUT_OF_REACH)),
+        _ => None,
+    }
+}
+
+fn read_words(keyboard: Keyboard, screen: Screen, host: Host) {
+    let runtime = Handle::current();
+    thread::spawn(move || repl::run(keyboard, &screen, &host, &runtime));
+}
+
+async fn until_gone(host: &Host, mut terminate: Signal, mut printed: oneshot::Receiver<ExitCode>) -> ExitCode {
+    tokio::select! {
+        code = &mut printed => return code.unwrap_or(ExitCode::SUCCESS),
+        () = host.ended() => {}
+        _ = terminate.recv() => {
+            // An error: it has left already.
+            let _ = host.leave();
+            let _ = timeout(TERMINATE_WAITS, host.ended()).await;
+        }
+    }
+    match timeout(SCREEN_WAITS, printed).await {
+        Ok(Ok(code)) => code,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(FAILED)
+}

@@ -1,0 +1,73 @@
+//! Typing at a running peer.
+
+use super::console::{Keyboard, Screen, Typed};
+use super::tell::Line;
+use super::terminal;
+use super::words::Word;
+use crate::live::{Host, Reply};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// How long a Quit from a script waits for the command before it. Quitting shall take a few seconds, whatever happens.
+const QUIT_WAITS: Duration = Duration::from_secs(5);
+
+/// Exit code of Ctrl-C.
+pub const INTERRUPTED: i32 = 130;
+
+/// Reads and does what is typed until the end of input, which the peer outlives.
+///
+/// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
+pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, runtime: &Handle) {
+    let say = |text: String| screen.print(&Line::Out(text));
+    let mut before: Option<Reply> = None;
+    let mut leaving = false;
+    loop {
+        let line = match keyboard.next() {
+            Typed::Line(line) => line,
+            Typed::Garbled => {
+                say("That line is no text".to_owned());
+                continue;
+            }
+            Typed::Interrupt => terminal::exit(INTERRUPTED),
+            Typed::End => {
+                if keyboard.is_attended() {
+                    say("No more input: the peer serves on, Ctrl-C ends it".to_owned());
+                }
+                return;
+            }
+        };
+        let word = match Word::parse(&line) {
+            Ok(Some(word)) => word,
+            Ok(None) => continue,
+            Err(error) => {
+                say(error.to_string());
+                continue;
+            }
+        };
+        match (before.take(), &word) {
+            (Some(_), Word::Quit) if leaving => terminal::exit(0),
+            (Some(reply), Word::Quit) => {
+                let _ = runtime.block_on(async { timeout(QUIT_WAITS, reply).await });
+            }
+            (Some(reply), _) => {
+                let _ = reply.blocking_recv();
+            }
+            (None, _) => {}
+        }
+        let begun = match word {
+            Word::Store(file) => host.store(&file),
+            Word::Request(name) => host.request(&name),
+            Word::Quit if leaving => terminal::exit(0),
+            Word::Quit => {
+                leaving = true;
+                host.leave()
+            }
+        };
+        match begun {
+            Ok(reply) if !keyboard.is_attended() => before = Some(reply),
+            Ok(_) => {}
+            Err(error) => say(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Events as sentences: to the letter those of the assignment, and our own where it is silent.
+
+use crate::ground::{Id, Naming};
+use crate::live::Event;
+use crate::peer::{Answer, JoinError, News, Successors};
+
+/// One printed line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// For standard output.
+    Out(String),
+    /// For standard error: what the assignment's output has no line for.
+    Aside(String),
+}
+
+/// The lines that tell an event, to people who name peers this way.
+pub fn lines(naming: Naming, event: &Event) -> Vec<Line> {
+    let teller = Teller { naming };
+    let lines = match event {
+        Event::News(news) => teller.news(news),
+        Event::Answer { answer, .. } => teller.answer(answer),
+    };
+    lines.into_iter().map(printable).collect()
+}
+
+struct Teller {
+    naming: Naming,
+}
+
+impl Teller {
+    fn news(&self, news: &News) -> Vec<Line> {
+        let out = |text: String| vec![Line::Out(text)];
+        match news {
+            News::PingsSent(peers) if peers.is_empty() => Vec::new(),
+            News::PingsSent(peers) => out(format!("Ping requests sent to {}", self.peers(peers))),
+            News::PingReceived(from) => out(format!("Ping request message received from {}", self.peer(*from))),
+            News::PingAnswered(by) => out(format!("Ping response received from {}", self.peer(*by))),
+            News::JoinForwarded(peer) => out(format!("{} Join request forwarded to my successor", self.peer(*peer))),
+            News::JoinReceived(peer) => out(format!("{} Join request received", self.peer(*peer))),
+            News::SuccessorChangeReceived => out("Successor Change request received".into()),
+            News::Joined(successors) => {
+                let accepted = Line::Out("Join request has been accepted".into());
+                [vec![accepted], self.successors("My", *successors)].concat()
+            }
+            News::JoinFailed(JoinError::Silence(addr)) => {
+                vec![Line::Aside(format!("Nobody answers at {addr}: start that peer first, or name another one"))]
+            }
+            News::JoinFailed(JoinError::Taken(addr)) => vec![Line::Aside(format!(
+                "The ring has a peer with this number already, at {addr}: choose another number"
+            ))],
+            News::SuccessorsChanged(successors) => self.successors("My new", *successors),
+            News::Departing(peer) => out(format!("{} will depart from the network", self.peer(*peer))),
+            News::Dead(peer) => out(format!("{} is no longer alive", self.peer(*peer))),
+            News::StoreForwarded(name) => out(format!("Store {name} request forwarded to my successor")),
+            News::StoreAccepted(name) => out(format!("Store {name} request accepted")),
+            News::RequestSent(name) => out(format!("File request for {name} has been sent to my successor")),
+            News::NotHere(name) => {
+                out(format!("Request for File {name} has been received, but the file is not stored here"))
+            }
+            News::FileHere(name) => out(format!("File {name} is stored here")),
+            News::Sending { name, to } => out(format!("Sending file {name} to {}", self.peer(*to))),
+            News::Sent => out("The file has been sent".into()),
+            News::Receiving { name, from } => {
+                let from = self.peer(*from);
+                vec![
+                    Line::Out(format!("{from} had File {name}")),
+                    Line::Out(format!("Receiving File {name} from {from}")),
+                ]
+            }
+            News::HolderFailed { name, holder, error } => {
+                out(format!("File {name} from {}: {error}; the next peer is asked", self.peer(*holder)))
+            }
+            News::HandingOver { files } => vec![Line::Aside(format!("Handing over {}", counted(*files, "file")))],
+        }
+    }
+
+    fn answer(&self, answer: &Answer) -> Vec<Line> {
+        match answer {
+            Answer::Stored { manifest, copies, wanted } if copies.len() < *wanted => {
+                let (name, copies, place) = (&manifest.name, copies.len(), self.at(copies));
+                vec![Line::Out(format!("File {name} is stored with only {copies} of {wanted} copies{place}"))]
+            }
+            Answer::Stored { manifest, copies, .. } => {
+                let (name, count, place) = (&manifest.name, copies.len(), self.at(copies));
+                let copies = if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") };
+                vec![Line::Aside(format!("Stored {name}: {copies}{place}"))]
+            }
+            Answer::Fetched { name, .. } => vec![Line::Out(format!("File {name} received"))],
+            Answer::NotFound { name, asked } => {
+                vec![Line::Out(format!("File {name} was not found ({} asked)", counted(*asked, "peer")))]
+            }
+            Answer::Failed { name, reason } => vec![Line::Out(format!("File {name}: {reason}"))],
+            Answer::Left => Vec::new(),
+        }
+    }
+
+    fn successors(&self, whose: &str, Successors { first, second }: Successors) -> Vec<Line> {
+        vec![
+            Line::Out(format!("{whose} first successor is {}", self.peer(first))),
+            Line::Out(format!("{whose} second successor is {}", self.peer(second))),
+        ]
+    }
+
+    /// `Peer 4`.
+    fn peer(&self, id: Id) -> String {
+        format!("Peer {}", self.naming.call(id))
+    }
+
+    /// `Peer 4`, `Peers 4 and 5`, `Peers 4, 5 and 8`.
+    fn peers(&self, ids: &[Id]) -> String {
+        let calls: Vec<String> = ids.iter().map(|id| self.naming.call(*id)).collect();
+        match calls.as_slice() {
+            [] => "no peer".to_owned(),
+            [one] => format!("Peer {one}"),
+            [most @ .., last] => format!("Peers {} and {last}", most.join(", ")),
+        }
+    }
+
+    /// `, at Peers 19 and 2`.
+    fn at(&self, ids: &[Id]) -> String {
+        if ids.is_empty() { String::new() } else { format!(", at {}", self.peers(ids)) }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// What other peers say in their error texts must not steer our terminal, nor look like two lines.
+fn printable(line: Line) -> Line {
+    let clean = |text: String| text.replace(char::is_control, "\u{fffd}");
+    match line {
+        Line::Out(text) => Line::Out(clean(text)),
+        Line::Aside(text) => Line::Aside(clean(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ground::{Content, FileName, Manifest};
+    use crate::peer::{MoveError, Ticket};
+
+    fn id(number: u8) -> Id {
+        Id::numbered(number)
+    }
+
+    fn ids(numbers: &[u8]) -> Vec<Id> {
+        numbers.iter().copied().map(Id::numbered).collect()
+    }
+
+    fn file(name: &str) -> FileName {
+        FileName::parse(name).unwrap()
+    }
+
+    fn both(first: u8, second: u8) -> Successors {
+        Successors { first: id(first), second: id(second) }
+    }
+
+    fn stored(copies: &[u8], wanted: usize) -> Event {
+        let content = Content { hash: [0; 32], len_bytes: 0 };
+        let manifest = Manifest { name: file("2067"), version: 1, content };
+        answer(Answer::Stored { manifest, copies: ids(copies), wanted })
+    }
+
+    fn answer(answer: Answer) -> Event {
+        Event::Answer { ticket: Ticket(0), answer }
+    }
+
+    fn out(event: Event) -> Vec<String> {
+        let out = |line| if let Line::Out(text) = line { Some(text) } else { None };
+        lines(Naming::Numbered, &event).into_iter().filter_map(out).collect()
+    }
+
+    fn aside(event: Event) -> Vec<String> {
+        let aside = |line| if let Line::Aside(text) = line { Some(text) } else { None };
+        lines(Naming::Numbered, &event).into_iter().filter_map(aside).collect()
+    }
+
+    #[test]
+    fn every_line_of_the_assignment_is_exact() {
+        let told: [(News, &[&str]); 22] = [
+            (News::PingsSent(ids(&[4, 5])), &["Ping requests sent to Peers 4 and 5"]),
+            (News::PingsSent(ids(&[4])), &["Ping requests sent to Peer 4"]),
+            (News::PingReceived(id(2)), &["Ping request message received from Peer 2"]),
+            (News::PingAnswered(id(4)), &["Ping response received from Peer 4"]),
+            (News::JoinForwarded(id(15)), &["Peer 15 Join request forwarded to my successor"]),
+            (News::JoinReceived(id(15)), &["Peer 15 Join request received"]),
+            (
+                News::SuccessorsChanged(both(15, 19)),
+                &["My new first successor is Peer 15", "My new second successor is Peer 19"],
+            ),
+            (News::SuccessorChangeReceived, &["Successor Change request received"]),
+            (
+                News::Joined(both(19, 2)),
+                &["Join request has been accepted", "My first successor is Peer 19", "My second successor is Peer 2"],
+            ),
+            (News::Departing(id(9)), &["Peer 9 will depart from the network"]),
+            (News::Dead(id(14)), &["Peer 14 is no longer alive"]),
+            (News::StoreForwarded(file("2067")), &["Store 2067 request forwarded to my successor"]),
+            (News::StoreAccepted(file("2067")), &["Store 2067 request accepted"]),
+            (News::RequestSent(file("4103")), &["File request for 4103 has been sent to my successor"]),
+            (
+                News::NotHere(file("4103")),
+                &["Request for File 4103 has been received, but the file is not stored here"],
+            ),
+            (News::FileHere(file("4103")), &["File 4103 is stored here"]),
+            (News::Sending { name: file("4103"), to: id(2) }, &["Sending file 4103 to Peer 2"]),
+            (News::Sent, &["The file has been sent"]),
+            (
+                News::Receiving { name: file("4103"), from: id(8) },
+                &["Peer 8 had File 4103", "Receiving File 4103 from Peer 8"],
+            ),
+            (News::PingsSent(Vec::new()), &[]),
+            (News::HandingOver { files: 2 }, &[]),
+            (News::JoinFailed(JoinError::Silence("127.0.0.1:12004".parse().unwrap())), &[]),
+        ];
+        for (news, expected) in told {
+            assert_eq!(out(Event::News(news)), expected);
+        }
+        let fetched = Answer::Fetched { name: file("4103"), from: id(8) };
+        assert_eq!(out(answer(fetched)), ["File 4103 received"]);
+    }
+
+    #[test]
+    fn a_plain_success_of_store_adds_nothing_to_the_output() {
+        assert!(out(stored(&[19, 2, 4], 3)).is_empty());
+        assert_eq!(aside(stored(&[19, 2, 4], 3)), ["Stored 2067: 3 copies, at Peers 19, 2 and 4"]);
+        assert_eq!(aside(stored(&[2], 1)), ["Stored 2067: 1 copy, at Peer 2"]);
+    }
+
+    #[test]
+    fn fewer_copies_than_wanted_are_told() {
+        assert_eq!(out(stored(&[19, 2], 3)), ["File 2067 is stored with only 2 of 3 copies, at Peers 19 and 2"]);
+        assert_eq!(out(stored(&[], 3)), ["File 2067 is stored with only 0 of 3 copies"]);
+    }
+
+    #[test]
+    fn failures_are_one_line_each() {
+        let not_found = Answer::NotFound { name: file("4103"), asked: 3 };
+        assert_eq!(out(answer(not_found)), ["File 4103 was not found (3 peers asked)"]);
+        let failed = Answer::Failed { name: file("a b"), reason: "no such file".into() };
+        assert_eq!(out(answer(failed)), ["File a b: no such file"]);
+        let damaged = News::HolderFailed { name: file("4103"), holder: id(8), error: MoveError::Damaged };
+        assert_eq!(
+            out(Event::News(damaged)),
+            ["File 4103 from Peer 8: its bytes do not match their hash; the next peer is asked"]
+        );
+        assert!(out(answer(Answer::Left)).is_empty());
+    }
+
+    #[test]
+    fn what_others_say_cannot_steer_the_terminal() {
+        let error = MoveError::Refused("\x1b[2J\nPeer 8 is no longer alive\u{9b}".into());
+        let refused = News::HolderFailed { name: file("4103"), holder: id(8), error };
+        let [line] = &out(Event::News(refused))[..] else { panic!() };
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+
+    #[test]
+    fn hashed_peers_are_called_by_their_first_digits() {
+        let news = Event::News(News::Dead(Id::hashed(b"abc")));
+        assert_eq!(lines(Naming::Hashed, &news), [Line::Out("Peer a9993e36 is no longer alive".into())]);
+    }
+}

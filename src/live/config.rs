@@ -1,0 +1,95 @@
+//! What a host is started with, and where it keeps things.
+
+use crate::ground::{FileName, Id, Naming};
+use crate::peer::Start;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How a host starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who its peer is.
+    pub id: Id,
+    /// How its network names peers and places files.
+    pub naming: Naming,
+    /// Whom it knows.
+    pub start: Start,
+    /// Where it listens, UDP and TCP alike.
+    pub addr: SocketAddr,
+    /// Its folders.
+    pub folders: Folders,
+    /// Time between two rounds of shown pings.
+    pub ping_interval: Duration,
+    /// Answer with the nearest of all it knows, instead of one hop at a time along first successors.
+    pub fingers: bool,
+    /// How many peers keep a file.
+    pub replicas: usize,
+}
+
+/// A host's folders.
+///
+/// ```text
+/// working folder/            sources of Store; files of the assignment that nobody stored
+///   files/                   more of them
+///   received_4103.pdf        what a Request brought
+///   .p2p/12008/              the store of the peer on port 12008
+/// ```
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// The working folder.
+    pub work: PathBuf,
+    /// The peer's own store. Not shared with other peers that run in the same working folder.
+    pub store: PathBuf,
+}
+
+impl Folders {
+    /// The longest name that fits a folder entry, in bytes.
+    const MAX_ENTRY_BYTES: usize = 255;
+
+    /// The folders of the peer that listens on `port` and works in `work`.
+    pub fn new(work: &Path, port: u16) -> Folders {
+        Folders { work: work.to_owned(), store: work.join(".p2p").join(port.to_string()) }
+    }
+
+    /// Where the copy arrives that a Request brings: the assignment's files as PDFs, others under their own ending.
+    pub fn received(&self, name: &FileName) -> PathBuf {
+        let ending = if name.four_digits().is_some() { ".pdf" } else { "" };
+        let entry = format!("received_{name}{ending}");
+        if entry.len() <= Self::MAX_ENTRY_BYTES {
+            return self.work.join(entry);
+        }
+        self.work.join(format!("received_{}", name.key()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(name: &str) -> String {
+        let folders = Folders::new(Path::new(""), 12008);
+        folders.received(&FileName::parse(name).unwrap()).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn copies_of_the_assignments_files_arrive_as_pdfs() {
+        assert_eq!(received("4103"), "received_4103.pdf");
+        assert_eq!(received("lorem.txt"), "received_lorem.txt");
+        assert_eq!(received("41030"), "received_41030");
+    }
+
+    #[test]
+    fn every_name_gives_an_entry_that_fits_a_folder() {
+        let names = [240, 246, 247, 255].map(|len| received(&"x".repeat(len)));
+        assert!(names.iter().all(|entry| entry.len() <= 255), "{names:?}");
+        assert_eq!(names[1].len(), 255);
+    }
+
+    #[test]
+    fn peers_in_one_folder_have_stores_of_their_own() {
+        let work = Path::new("work");
+        assert_eq!(Folders::new(work, 12008).store, Path::new("work/.p2p/12008"));
+        assert_ne!(Folders::new(work, 12008).store, Folders::new(work, 12009).store);
+    }
+}

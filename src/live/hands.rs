@@ -1,0 +1,141 @@
+//! Work that takes time, each in a task of its own: looking at files, knocking at doors, and (in `carry`) moving
+//! files. All of it is bounded.
+
+use super::config::Folders;
+use crate::ground::{Content, FileName, Id, Manifest};
+use crate::peer::{Input, News, Ticket};
+use crate::store::{Store, source};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::task;
+use tokio::time::timeout;
+
+/// Most transfers that others began, at once; more wait their turn at the `door`.
+const INCOMING: usize = 16;
+/// Most transfers that we began, at once; more wait.
+const OUTGOING: usize = 8;
+/// Most files read or hashed at once, apart from transfers.
+const AT_FILES: usize = 4;
+/// Most doors knocked at, at once.
+const KNOCKING: usize = 32;
+
+/// How long a machine takes to open a port that is held open, if it lives and can be reached.
+const KNOCK: Duration = Duration::from_secs(1);
+
+/// What the hands bring back.
+pub enum Happening {
+    /// For the peer.
+    Input(Input),
+    /// For whoever listens.
+    News(News),
+    /// The file a Store is about was looked for.
+    Sourced {
+        /// The command's.
+        ticket: Ticket,
+        /// The file's name in the network.
+        name: FileName,
+        /// Where and what it is, or why it cannot be stored.
+        found: Result<(PathBuf, Content), String>,
+    },
+}
+
+/// What all tasks of a host share.
+pub struct Hands {
+    pub(super) id: Id,
+    pub(super) folders: Folders,
+    pub(super) store: Store,
+    happen: mpsc::Sender<Happening>,
+    incoming: Semaphore,
+    pub(super) outgoing: Semaphore,
+    pub(super) at_files: Semaphore,
+    knocking: Semaphore,
+}
+
+impl Hands {
+    /// Threads for all that blocks.
+    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES;
+
+    /// The hands of peer `id`.
+    pub fn new(id: Id, folders: Folders, store: Store, happen: mpsc::Sender<Happening>) -> Hands {
+        let [incoming, outgoing, at_files, knocking] = [INCOMING, OUTGOING, AT_FILES, KNOCKING].map(Semaphore::new);
+        Hands { id, folders, store, happen, incoming, outgoing, at_files, knocking }
+    }
+
+    /// Says what happened.
+    pub async fn happen(&self, happening: Happening) {
+        // Where the host has ended, nobody need know.
+        let _ = self.happen.send(happening).await;
+    }
+
+    /// Says what happened, from a thread that may block.
+    pub fn say(&self, happening: Happening) {
+        let _ = self.happen.blocking_send(happening);
+    }
+
+    /// Runs a transfer that somebody else began, when it is its turn.
+    pub async fn serve(self: Arc<Self>, work: impl FnOnce(&Hands) + Send + 'static) {
+        let _turn = turn(&self.incoming).await;
+        let hands = self.clone();
+        block(move || work(&hands)).await;
+    }
+
+    /// Finds and hashes what a Store is about: a file of the working folder or its `files`, or any path.
+    pub async fn find_source(self: Arc<Self>, ticket: Ticket, word: String, name: FileName) {
+        let _turn = turn(&self.at_files).await;
+        let hands = self.clone();
+        let found = block(move || {
+            let path = hands.find(&word).unwrap_or_else(|| hands.folders.work.join(&word));
+            let (mut file, _) = source::open(&path).map_err(|error| error.to_string())?;
+            let content = source::hash(&mut file);
+            content.map(|content| (path, content)).map_err(|error| format!("it cannot be read: {error}"))
+        });
+        let found = found.await;
+        self.happen(Happening::Sourced { ticket, name, found }).await;
+    }
+
+    /// Looks for an assignment's file that nobody stored.
+    pub async fn look(self: Arc<Self>, ticket: Ticket, name: FileName) {
+        let _turn = turn(&self.at_files).await;
+        let hands = self.clone();
+        let found = block(move || hands.find_unstored(&name).is_some()).await;
+        self.happen(Happening::Input(Input::Looked { ticket, found })).await;
+    }
+
+    /// Drops a copy.
+    pub async fn forget(self: Arc<Self>, manifest: Manifest) {
+        let _turn = turn(&self.at_files).await;
+        let hands = self.clone();
+        // What the disk does not let go is found again at the next start, and offered to its keepers.
+        block(move || _ = hands.store.forget(&manifest)).await;
+    }
+
+    /// Finds out whether somebody holds this port open.
+    pub async fn probe(self: Arc<Self>, addr: SocketAddr) {
+        let _turn = turn(&self.knocking).await;
+        let open = matches!(timeout(KNOCK, TcpStream::connect(addr)).await, Ok(Ok(_)));
+        self.happen(Happening::Input(Input::Probed { addr, open })).await;
+    }
+
+    /// Where an assignment's file lies that nobody stored.
+    pub fn find_unstored(&self, name: &FileName) -> Option<PathBuf> {
+        name.four_digits().and_then(|_| self.find(name.as_str()))
+    }
+
+    fn find(&self, word: &str) -> Option<PathBuf> {
+        source::find(word, &[self.folders.work.clone(), self.folders.work.join("files")])
+    }
+}
+
+/// Waits until it is our turn; kept for as long as what is returned.
+pub async fn turn(semaphore: &Semaphore) -> SemaphorePermit<'_> {
+    semaphore.acquire().await.expect("it is never closed")
+}
+
+/// Runs `work` on a thread where it may block.
+pub async fn block<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    task::spawn_blocking(work).await.expect("it does not panic, and is awaited only while the runtime lives")
+}

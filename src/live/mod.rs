@@ -1,0 +1,15 @@
+//! One peer in the real world: sockets, the clock and tasks. Knows nothing of terminals.
+//!
+//! [`Host`] owns a [`Peer`](crate::peer::Peer), tells it what happens and does what it wants done. A host never waits
+//! for a disk or another machine: such work is done by its `hands`, which `carry` files; callers are met at the `door`.
+
+mod carry;
+mod config;
+mod door;
+mod hands;
+mod host;
+mod life;
+mod orders;
+
+pub use config::{Config, Folders};
+pub use host::{Event, Host, Reply, StartError, Unheard, runtime};

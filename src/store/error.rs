@@ -1,0 +1,73 @@
+//! What goes wrong at the disk, in one plain sentence each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// Another process has this store open.
+    #[error("{} is in use by another process: end that one, or choose another folder", .0.display())]
+    InUse(PathBuf),
+    /// A later program wrote this, and we might lose what we do not understand.
+    #[error("{} was written by a later version of this program", .0.display())]
+    Later(PathBuf),
+    /// The disk is full.
+    #[error("no space left on the disk for {}", .0.display())]
+    Full(PathBuf),
+    /// A higher version is here already.
+    #[error("version {version} is here already")]
+    Outdated {
+        /// The version here.
+        version: u64,
+    },
+    /// The bytes are not those that were announced.
+    #[error("the bytes do not match their hash")]
+    Damaged,
+    /// The bytes of a local file are not those that were hashed a moment ago.
+    #[error("the file changed while it was being stored: try again")]
+    Changed,
+    /// Everything else the operating system says no to.
+    #[error("cannot {verb} {}: {reason}", .path.display())]
+    Disk {
+        /// What was tried: `read`.
+        verb: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn disk(verb: &'static str, path: &Path, error: &io::Error) -> StoreError {
+        match error.kind() {
+            // A length beyond what the file system can address is as hopeless as a full disk.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                StoreError::Full(path.to_owned())
+            }
+            _ => StoreError::Disk { verb, path: path.to_owned(), reason: plain(error) },
+        }
+    }
+}
+
+/// Gives an `io::Error` the path it belongs to, on its way up.
+pub(super) trait On<T> {
+    /// `verb`: what was tried with `path`.
+    fn on(self, verb: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> On<T> for io::Result<T> {
+    fn on(self, verb: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::disk(verb, path, &error))
+    }
+}
+
+/// The error's text without the operating system's number: `no such file or directory`.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().expect("a split has a first part");
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
