@@ -25,7 +25,12 @@ const FLOORS: [Floor; 8] = [
     Floor { name: "peer", uses: &["ground", "overlay"], crates: &["thiserror"], touches_the_world: false },
     Floor { name: "sim", uses: &["ground", "overlay", "peer"], crates: &["thiserror"], touches_the_world: false },
     Floor { name: "store", uses: &["ground"], crates: &["blake3", "rustix", "thiserror"], touches_the_world: true },
-    Floor { name: "transfer", uses: &["ground", "store"], crates: &["blake3", "thiserror"], touches_the_world: true },
+    Floor {
+        name: "transfer",
+        uses: &["ground", "store"],
+        crates: &["blake3", "rustix", "thiserror"],
+        touches_the_world: true,
+    },
     Floor {
         name: "live",
         uses: &["ground", "overlay", "peer", "store", "transfer"],
