@@ -9,6 +9,7 @@ pub mod ground;
 pub mod live;
 pub mod overlay;
 pub mod peer;
+pub mod sim;
 #[cfg(feature = "node")]
 pub mod store;
 #[cfg(feature = "node")]
