@@ -1,7 +1,7 @@
 //! The assignment's script, in the simulator: who is told what, none missing, none doubled, none extra.
 
 use p2p::ground::{FileName, Id};
-use p2p::peer::{Answer, News, Successors};
+use p2p::peer::{Answer, News, Successors, Ticket};
 use p2p::sim::{Delay, PeerIndex, Weather, World};
 use std::time::Duration;
 
@@ -199,10 +199,9 @@ fn rings_of_every_size_know_everybody_up_and_down() {
         while world.members().len() > 1 {
             let members = world.members();
             let goes = members[seed as usize * 7 % members.len()];
-            if members.len() % 2 == 0 {
-                drop(world.quit(goes))
-            } else {
-                world.kill(goes)
+            match members.len() % 2 {
+                0 => drop::<Ticket>(world.quit(goes)),
+                _ => world.kill(goes),
             }
             world.run_for(4 * SECOND);
             let ideal = world.run_while(60 * SECOND, SECOND / 2, |world| world.check_ideal().is_err());

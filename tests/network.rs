@@ -164,3 +164,14 @@ fn a_thousand_peers_join_at_five_a_second_and_are_one_ring_half_a_minute_later()
         println!("{seed} {:?} {:?} {:?}", start.elapsed(), world.now(), world.counts);
     }
 }
+
+/// Who checks the checks? A ring cut in two by a partition that the checks are not told of breaks the rules.
+#[test]
+fn the_checks_find_a_ring_that_is_cut() {
+    let mut world = grown(5, stormy(0.0), 100);
+    world.partition(|at| at % 2 == 0);
+    world.check_rules();
+    world.run_for(3 * MINUTE);
+    assert!(world.check_closed().is_err());
+    assert!(world.broken().is_some());
+}

@@ -1,7 +1,8 @@
-//! What a file is, apart from its bytes.
+//! What a file is, apart from its bytes, and what can keep these from arriving.
 
 use super::{FileName, Id};
 use std::fmt;
+use thiserror::Error;
 
 /// The bytes of a file, by length and hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,4 +59,30 @@ impl Holding {
     pub fn rank(&self) -> (u64, Content) {
         (self.version, self.content)
     }
+}
+
+/// Why bytes did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MoveError {
+    /// The other side could not be reached, or fell silent on the way.
+    #[error("cannot be reached ({0})")]
+    Unreachable(String),
+    /// The other side cannot take it.
+    #[error("refused it ({0})")]
+    Refused(String),
+    /// The other side has a later version.
+    #[error("has version {version} already")]
+    Outdated {
+        /// The version there.
+        version: u64,
+    },
+    /// The other side does not have it.
+    #[error("does not have it")]
+    Missing,
+    /// What arrived is not what was announced.
+    #[error("its bytes do not match their hash")]
+    Damaged,
+    /// Our own disk failed, or the file is gone or changed: no other peer can help.
+    #[error("{0}")]
+    Local(String),
 }

@@ -11,7 +11,7 @@ pub mod random;
 pub mod time;
 
 pub use id::Id;
-pub use manifest::{Content, Holding, Manifest};
+pub use manifest::{Content, Holding, Manifest, MoveError};
 pub use naming::{FileName, Naming};
 pub use random::Chance;
 pub use time::Moment;

@@ -1,5 +1,6 @@
 //! What goes into a peer and what comes out: the whole of its contact with the world.
 
+pub use crate::ground::MoveError;
 use crate::ground::{Contact, Content, FileName, Id, Manifest};
 use std::net::SocketAddr;
 use thiserror::Error;
@@ -152,32 +153,6 @@ pub enum Move {
         /// The command's ticket.
         order: Ticket,
     },
-}
-
-/// Why bytes did not arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum MoveError {
-    /// The other side could not be reached, or fell silent on the way.
-    #[error("cannot be reached ({0})")]
-    Unreachable(String),
-    /// The other side cannot take it.
-    #[error("refused it ({0})")]
-    Refused(String),
-    /// The other side has a later version.
-    #[error("has version {version} already")]
-    Outdated {
-        /// The version there.
-        version: u64,
-    },
-    /// The other side does not have it.
-    #[error("does not have it")]
-    Missing,
-    /// What arrived is not what was announced.
-    #[error("its bytes do not match their hash")]
-    Damaged,
-    /// Our own disk failed, or the file is gone or changed: no other peer can help.
-    #[error("{0}")]
-    Local(String),
 }
 
 /// How a command ended.

@@ -3,8 +3,8 @@
 use super::message::{Opening, Reply};
 use super::put::{changed, send_bytes};
 use super::{frame, out_of_turn, read_reply, send, unreachable_by};
+use crate::ground::MoveError;
 use crate::ground::{Content, FileName, Id};
-use crate::peer::MoveError;
 use crate::store::{Arrival, PourError, plain, pour};
 use blake3::Hasher;
 use std::fs::File;

@@ -29,7 +29,7 @@ pub use get::{Served, download, serve_get};
 pub use message::Opening;
 pub use put::{serve_put, upload};
 
-use crate::peer::MoveError;
+use crate::ground::MoveError;
 use crate::store::{StoreError, plain};
 use frame::BadFrame;
 use message::Reply;

@@ -2,8 +2,8 @@
 
 use super::message::{Opening, Reply};
 use super::{frame, out_of_turn, read_reply, send, unreachable_by};
+use crate::ground::MoveError;
 use crate::ground::{Id, Manifest};
-use crate::peer::MoveError;
 use crate::store::{PourError, Store, StoreError};
 use rustix::io::Errno;
 use std::fs::File;

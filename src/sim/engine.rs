@@ -1,0 +1,269 @@
+//! How the made-up world goes on: what is scheduled happens, and what a peer wants done is done.
+
+use super::*;
+use std::cmp::Reverse;
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Scheduled {
+    pub at: Moment,
+    order: u64,
+    pub event: Event,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Event {
+    Datagram { to: SocketAddr, from: SocketAddr, side: u8, bytes: Vec<u8> },
+    Wake(PeerIndex),
+    MoveEnds { at: PeerIndex, ticket: Ticket, task: MoveTask },
+    ProbeEnds { at: PeerIndex, addr: SocketAddr },
+    LookEnds { at: PeerIndex, ticket: Ticket },
+}
+
+/// A [`Move`], ordered only by being scheduled: events compare by time and order before they come to this.
+pub(super) struct MoveTask(Move);
+
+impl PartialEq for MoveTask {
+    fn eq(&self, _: &MoveTask) -> bool {
+        true
+    }
+}
+impl Eq for MoveTask {}
+impl PartialOrd for MoveTask {
+    fn partial_cmp(&self, other: &MoveTask) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for MoveTask {
+    fn cmp(&self, _: &MoveTask) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+impl World {
+    pub(super) fn start(&mut self, contact: Contact, start: Start, disk: disks::Disk) -> PeerIndex {
+        let config = Config {
+            id: contact.id,
+            addr: contact.addr,
+            naming: self.naming,
+            start,
+            ping_interval: self.ping_interval,
+            fingers: self.fingers,
+            replicas: self.replicas,
+            seed: self.chance.bits(),
+            held: disk.manifests().cloned().collect(),
+        };
+        let at = self.hosts.len();
+        let peer = Peer::new(self.now, config);
+        self.hosts.push(Host {
+            peer,
+            addr: contact.addr,
+            state: State::Running,
+            wake_at: Moment::NEVER,
+            side: 0,
+            disk,
+            held_back: Vec::new(),
+        });
+        self.by_addr.insert(contact.addr, at);
+        self.after(at);
+        at
+    }
+
+    pub(super) fn fresh_contact(&mut self) -> Contact {
+        let number = self.hosts.len() as u32 + 1;
+        let addr = SocketAddr::from((Ipv4Addr::from(0x0a00_0000 + number), 12000));
+        Contact { id: Id::hashed(&self.chance.bits().to_be_bytes()), addr }
+    }
+
+    pub(super) fn command(&mut self, at: PeerIndex, command: Command) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        let record = Record { at, command: command.clone(), given: self.now, answer: None, brought: None };
+        self.commands.insert(ticket, record);
+        if self.hosts[at].state == State::Running {
+            self.give(at, Input::Command { ticket, command });
+        }
+        ticket
+    }
+
+    pub(super) fn schedule(&mut self, at: Moment, event: Event) {
+        self.last_event += 1;
+        self.future.push(Reverse(Scheduled { at, order: self.last_event, event }));
+    }
+
+    pub(super) fn happen(&mut self, event: Event) {
+        match event {
+            Event::Datagram { to, from, side, bytes } => {
+                let Some(at) = self.by_addr.get(&to).copied() else { return };
+                if self.hosts[at].side == side {
+                    self.give(at, Input::Datagram { from, bytes });
+                }
+            }
+            Event::Wake(at) => {
+                let host = &self.hosts[at];
+                if host.wake_at <= self.now && host.state == State::Running {
+                    self.hosts[at].wake_at = Moment::NEVER;
+                    self.give(at, Input::Wake);
+                }
+            }
+            Event::MoveEnds { at, ticket, task } => {
+                if self.hosts[at].state != State::Dead {
+                    let outcome = self.move_bytes(at, task.0);
+                    self.give(at, Input::Moved { ticket, outcome });
+                }
+            }
+            Event::ProbeEnds { at, addr } => {
+                let open = self.reachable(at, addr).is_some();
+                self.give(at, Input::Probed { addr, open });
+            }
+            Event::LookEnds { at, ticket } => self.give(at, Input::Looked { ticket, found: false }),
+        }
+    }
+
+    /// Tells a peer something, now or, if it is paused, later.
+    pub(super) fn give(&mut self, at: PeerIndex, input: Input) {
+        let host = &mut self.hosts[at];
+        match host.state {
+            State::Running => {
+                self.counts.events += 1;
+                host.peer.handle(self.now, input);
+                self.after(at);
+            }
+            State::Paused => host.held_back.push(input),
+            State::Dead => {}
+        }
+    }
+
+    /// Does what a peer wants done.
+    fn after(&mut self, at: PeerIndex) {
+        while let Some(output) = self.hosts[at].peer.poll() {
+            self.perform(at, output);
+        }
+        let host = &mut self.hosts[at];
+        let wake_at = host.peer.wake_at();
+        if wake_at < host.wake_at {
+            host.wake_at = wake_at;
+            let at_moment = wake_at.max(self.now);
+            self.schedule(at_moment, Event::Wake(at));
+        }
+        self.checks.look_at(self.now, at, &self.hosts);
+    }
+
+    fn perform(&mut self, at: PeerIndex, output: Output) {
+        match output {
+            Output::Send { to, bytes } => self.send(at, to, bytes),
+            Output::Move { ticket, task } => {
+                self.counts.moves += 1;
+                let time = self.time_to_move(&task);
+                let task = MoveTask(task);
+                self.schedule(self.now + time, Event::MoveEnds { at, ticket, task });
+            }
+            Output::Probe { addr } => {
+                let time = match self.reachable(at, addr) {
+                    Some(_) => self.weather.delay.sample(&mut self.chance) * 2,
+                    None => Duration::from_secs(1),
+                };
+                self.schedule(self.now + time, Event::ProbeEnds { at, addr });
+            }
+            Output::Look { ticket, .. } => self.schedule(self.now, Event::LookEnds { at, ticket }),
+            Output::Forget(manifest) => self.hosts[at].disk.forget(&manifest),
+            Output::Answer { ticket, answer } => {
+                if answer == Answer::Left {
+                    self.hosts[at].state = State::Dead;
+                }
+                if let Some(record) = self.commands.get_mut(&ticket) {
+                    record.answer = Some((self.now, answer));
+                }
+            }
+            Output::News(news) => {
+                if let News::JoinFailed(_) = news {
+                    self.hosts[at].state = State::Dead;
+                }
+                if self.keep_news {
+                    self.news.push((self.now, at, news));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, at: PeerIndex, to: SocketAddr, bytes: Vec<u8>) {
+        self.counts.datagrams += 1;
+        self.counts.datagram_bytes += bytes.len() as u64;
+        let head = bytes.iter().fold(self.fingerprint, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        self.fingerprint = head.wrapping_add(self.now.elapsed().as_micros() as u64);
+        let (from, side) = (self.hosts[at].addr, self.hosts[at].side);
+        if self.chance.happens(self.weather.loss) {
+            self.counts.lost += 1;
+            return;
+        }
+        if self.chance.happens(self.weather.duplication) {
+            let at = self.now + self.weather.delay.sample(&mut self.chance);
+            self.schedule(at, Event::Datagram { to, from, side, bytes: bytes.clone() });
+        }
+        let at = self.now + self.weather.delay.sample(&mut self.chance);
+        self.schedule(at, Event::Datagram { to, from, side, bytes });
+    }
+
+    /// The peer at this address, if `at` can connect to it.
+    fn reachable(&self, at: PeerIndex, addr: SocketAddr) -> Option<PeerIndex> {
+        let there = *self.by_addr.get(&addr)?;
+        let host = &self.hosts[there];
+        (host.state != State::Dead && host.side == self.hosts[at].side).then_some(there)
+    }
+
+    fn time_to_move(&mut self, task: &Move) -> Duration {
+        let len_bytes = match task {
+            Move::Keep { manifest, .. } | Move::Upload { manifest, .. } => manifest.content.len_bytes,
+            Move::Download { content, .. } | Move::Deliver { content, .. } => {
+                content.map_or(0, |content| content.len_bytes)
+            }
+        };
+        let on_the_way = self.weather.delay.sample(&mut self.chance) * 4;
+        on_the_way + Duration::from_secs_f64(len_bytes as f64 / self.weather.bytes_per_second)
+    }
+
+    /// The end of a move: who died on the way did not get it, or did not send it.
+    fn move_bytes(&mut self, at: PeerIndex, task: Move) -> Result<(), MoveError> {
+        let unreachable = || MoveError::Unreachable("no connection".to_owned());
+        match task {
+            Move::Keep { manifest, .. } => self.hosts[at].disk.put(manifest),
+            Move::Upload { manifest, source, to } => {
+                let there = self.reachable(at, to.addr).ok_or_else(unreachable)?;
+                if source.is_none() && !self.hosts[at].disk.holds(&manifest) {
+                    return Err(MoveError::Local("it is not in the store any more".to_owned()));
+                }
+                if self.hosts[there].state == State::Paused || self.hosts[there].peer.standing() == Standing::Gone {
+                    return Err(unreachable());
+                }
+                self.hosts[there].disk.put(manifest.clone())?;
+                self.give(there, Input::Received(manifest));
+                Ok(())
+            }
+            Move::Download { name, content, from, order } => {
+                let there = self.reachable(at, from.addr).ok_or_else(unreachable)?;
+                if self.hosts[there].state == State::Paused {
+                    return Err(unreachable());
+                }
+                self.deliver(there, &name, content, order)
+            }
+            Move::Deliver { name, content, order } => self.deliver(at, &name, content, order),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        from: PeerIndex,
+        name: &FileName,
+        content: Option<Content>,
+        order: Ticket,
+    ) -> Result<(), MoveError> {
+        let held = self.hosts[from].disk.get(name.key()).ok_or(MoveError::Missing)?;
+        if content.is_some_and(|content| content != held.content) {
+            return Err(MoveError::Missing);
+        }
+        let brought = held.content;
+        if let Some(record) = self.commands.get_mut(&order) {
+            record.brought = Some(brought);
+        }
+        Ok(())
+    }
+}
