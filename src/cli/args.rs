@@ -1,5 +1,6 @@
 //! The command line, read and checked to the end: what comes out can be started.
 
+use super::simulate::Sim;
 use super::who::{Where, Who};
 use crate::ground::{Contact, Naming};
 use crate::live::{Config, Folders};
@@ -36,6 +37,16 @@ enum Task {
     Init(Init),
     /// Run a peer that joins a ring
     Join(Join),
+    /// Let a made-up network live, and sum it up
+    Sim(Sim),
+}
+
+/// What a command line wants.
+pub enum Wanted {
+    /// A running peer.
+    Peer(Box<Config>),
+    /// A simulation.
+    Sim(Sim),
 }
 
 #[derive(Args)]
@@ -96,7 +107,7 @@ enum Switch {
 }
 
 /// Reads a command line, the program's own name first. What is wrong is told with the usage; exit code 2.
-pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Config, clap::Error> {
+pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Wanted, clap::Error> {
     let mut command = without_empty_variables(CommandLine::command());
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let matches = command.try_get_matches_from_mut(&words);
@@ -109,8 +120,9 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
     let (name, config) = match CommandLine::from_arg_matches(&matches)?.task {
         Task::Init(init) => ("init", init.config()),
         Task::Join(join) => ("join", join.config()),
+        Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
     };
-    config.map_err(|reason| {
+    config.map(|config| Wanted::Peer(Box::new(config))).map_err(|reason| {
         let task = command.find_subcommand_mut(name).expect("it was just parsed");
         task.error(ErrorKind::ValueValidation, reason)
     })
@@ -215,7 +227,10 @@ mod tests {
     use std::net::SocketAddr;
 
     fn read(line: &str) -> Result<Config, clap::Error> {
-        parse(line.split_whitespace())
+        parse(line.split_whitespace()).map(|wanted| match wanted {
+            Wanted::Peer(config) => *config,
+            Wanted::Sim(sim) => panic!("{line} starts no peer: {sim:?}"),
+        })
     }
 
     fn refused(line: &str) -> String {

@@ -4,11 +4,13 @@ mod args;
 mod console;
 mod peer;
 mod repl;
+mod simulate;
 mod tell;
 mod terminal;
 mod who;
 mod words;
 
+use args::Wanted;
 use std::env;
 use std::process::ExitCode;
 
@@ -22,7 +24,8 @@ const REFUSED: u8 = 7;
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
-        Ok(config) => peer::run(config),
+        Ok(Wanted::Peer(config)) => peer::run(*config),
+        Ok(Wanted::Sim(sim)) => simulate::run(&sim),
         Err(error) => {
             // Nobody can be told where even this cannot be printed.
             let _ = error.print();
