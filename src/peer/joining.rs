@@ -20,6 +20,8 @@ pub(super) struct Joining {
     known: SocketAddr,
     phase: Phase,
     give_up_at: Moment,
+    /// What the last answer said of our surroundings.
+    surroundings: Vec<Contact>,
 }
 
 enum Phase {
@@ -48,7 +50,8 @@ pub(super) enum Asked {
 
 impl Peer {
     pub(super) fn start_joining(&mut self, now: Moment, known: SocketAddr) {
-        self.joining = Some(Joining { known, phase: Phase::Knocking, give_up_at: now + GIVE_UP_AFTER });
+        self.joining =
+            Some(Joining { known, phase: Phase::Knocking, give_up_at: now + GIVE_UP_AFTER, surroundings: Vec::new() });
         self.knock(now, known);
     }
 
@@ -91,6 +94,10 @@ impl Peer {
                     self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
                 }
                 search.lookup.answered(contact.id, &others);
+                if let Some(joining) = &mut self.joining {
+                    joining.surroundings =
+                        answer.following().iter().copied().filter(|named| named.id != self.me.id).collect();
+                }
                 heard.extend(others);
                 self.search_on(now, search, heard);
             }
@@ -162,12 +169,13 @@ impl Peer {
     }
 
     fn become_member_if_met(&mut self, now: Moment) {
-        let Some(Joining { phase: Phase::Meeting(waiting), .. }) = &self.joining else { return };
+        let Some(Joining { phase: Phase::Meeting(waiting), surroundings, .. }) = &self.joining else { return };
         let rival_asked = self.rpc.reasons().any(|why| matches!(why, Why::Joining(Asked::Rival(_))));
         if !waiting.is_empty() || rival_asked {
             return;
         }
         let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
+        self.overlay.joined(surroundings);
         self.joining = None;
         self.standing = Standing::Member;
         self.note_successors();

@@ -2,7 +2,7 @@
 
 use super::search::{Search, Want};
 use super::*;
-use crate::ground::krpc::Ping;
+use crate::ground::krpc::{self, Ping};
 use crate::overlay::Chore;
 
 /// Most lookups for upkeep at once. More wait for the next time they are due.
@@ -127,9 +127,9 @@ impl Peer {
     }
 
     /// It named these.
-    pub(super) fn learn(&mut self, now: Moment, from: Contact, named: &[Contact]) {
-        self.verify_hearsay(now, named);
-        for doubtful in self.overlay.doubts(from.id, named) {
+    pub(super) fn learn(&mut self, now: Moment, from: Contact, answer: &krpc::Answer) {
+        self.verify_hearsay(now, &answer.nodes);
+        for doubtful in self.overlay.consulted(from.id, answer.following()) {
             self.verify(now, doubtful);
         }
     }
