@@ -5,7 +5,7 @@
 //!             ro read-only (BEP 43) · v version · ip the asker's address, in answers
 //!             bye 1: "I am leaving"
 //! in a        id · target · errand join|store|request · name · shown 1 · moved 1 · lost id · files
-//! in r        files · id · lying 1 · next (so many nodes follow the target without a gap)
+//! in r        all 1 (the nodes are all there are) · files · id · lying 1 · next (so many nodes follow the target without a gap)
 //!             nodes (26 bytes each) · nodes6 (38 bytes each) · own 1
 //! files       68 bytes each: key 20 · version 8 · length 8 · BLAKE3 32
 //! ```
@@ -105,19 +105,14 @@ pub struct Answer {
     pub nodes: Vec<Contact>,
     /// So many of the first nodes follow the target without a gap: the answerer knows of nobody else among them.
     pub gapless: usize,
+    /// The nodes are all there are.
+    pub everybody: bool,
     /// The target is the answerer's to keep.
     pub own: bool,
     /// Versions held of the files asked about.
     pub files: Vec<Holding>,
     /// The file asked for lies in the answerer's working folder, though nobody stored it.
     pub lying: bool,
-}
-
-impl Answer {
-    /// Those who follow the target without a gap.
-    pub fn following(&self) -> &[Contact] {
-        &self.nodes[..self.gapless.min(self.nodes.len())]
-    }
 }
 
 /// A refusal: its KRPC code and a text for people.
@@ -303,6 +298,9 @@ fn decode_errand(arguments: &Value) -> Result<Option<Errand>, Refusal> {
 
 fn encode_answer(r: &mut DictWriter, from: Id, answer: &Answer) {
     let nodes = &answer.nodes[..answer.nodes.len().min(MAX_NODES)];
+    if answer.everybody {
+        r.count("all", 1);
+    }
     if !answer.files.is_empty() {
         r.bytes("files", &compact_files(&answer.files));
     }
@@ -336,8 +334,8 @@ fn decode_answer(r: &Value) -> Result<Body, BadMessage> {
     }
     nodes.truncate(MAX_NODES);
     let gapless = r.get("next").and_then(Value::count).map_or(0, |count| nodes.len().min(count as usize));
-    let (own, lying) = (is_set(r, "own"), is_set(r, "lying"));
-    Ok(Body::Answer { from, answer: Answer { nodes, gapless, own, files: files_in(r), lying } })
+    let (everybody, own, lying) = (is_set(r, "all"), is_set(r, "own"), is_set(r, "lying"));
+    Ok(Body::Answer { from, answer: Answer { nodes, gapless, everybody, own, files: files_in(r), lying } })
 }
 
 fn decode_refusal(text: &Value) -> Refusal {
@@ -439,7 +437,14 @@ mod tests {
             Body::Answer { from: Id::numbered(8), answer: Answer::default() },
             Body::Answer {
                 from: Id::numbered(8),
-                answer: Answer { nodes: contacts.to_vec(), gapless: 1, own: true, files: vec![holding()], lying: true },
+                answer: Answer {
+                    nodes: contacts.to_vec(),
+                    gapless: 1,
+                    everybody: true,
+                    own: true,
+                    files: vec![holding()],
+                    lying: true,
+                },
             },
             Body::Refusal(Refusal::busy()),
         ];
@@ -465,6 +470,7 @@ mod tests {
         let answer = Answer {
             nodes: (0..MAX_NODES as u8).map(v6).collect(),
             gapless: 16,
+            everybody: true,
             own: true,
             files: vec![holding()],
             lying: true,

@@ -31,6 +31,15 @@ pub struct Near {
     pub contacts: Vec<Contact>,
     /// So many of the first follow the key without a gap: on the ring, nobody known to be alive is missing among them.
     pub gapless: usize,
+    /// These are all there are.
+    pub everybody: bool,
+}
+
+impl Near {
+    /// Those who follow the key without a gap.
+    pub fn following(&self) -> &[Contact] {
+        &self.contacts[..self.gapless.min(self.contacts.len())]
+    }
 }
 
 /// A way to keep contacts.
@@ -81,11 +90,11 @@ pub trait Overlay: Send {
     /// none where the key is too far away to tell.
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>>;
 
-    /// `from` told us who follows us, as far as it knows everybody. Contacts it should have named, did they live for it.
-    fn consulted(&mut self, from: Id, following: &[Contact]) -> Vec<Contact>;
+    /// `from` told us who is near us. Contacts it should have named, did they live for it.
+    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;
 
-    /// We have joined, and were told who follows us, as far as the answerer knows everybody.
-    fn joined(&mut self, following: &[Contact]);
+    /// We have joined, and were told who is near us.
+    fn joined(&mut self, near_us: &Near);
 
     /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
     fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact>;

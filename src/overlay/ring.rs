@@ -92,7 +92,10 @@ impl Ring {
     }
 
     fn successors(&self) -> impl Iterator<Item = &Entry> {
-        self.clockwise.range(..=self.reach).take(LIST_LEN).map(|(_, entry)| entry)
+        let listed = self.clockwise.range(..=self.reach).map(|(_, entry)| entry);
+        // Nobody known is before the first: it is listed whatever is known of the others.
+        let first = self.clockwise.values().take(1).filter(|first| self.me.clockwise_to(first.contact.id) > self.reach);
+        first.chain(listed).take(LIST_LEN)
     }
 
     fn predecessors(&self) -> impl Iterator<Item = &Entry> {
@@ -135,9 +138,10 @@ impl Ring {
         }
     }
 
-    /// How far an answer reaches that names those who follow us without a gap.
-    fn known_to(&self, following: &[Contact]) -> Id {
-        following.iter().map(|contact| self.me.clockwise_to(contact.id)).max().unwrap_or(Id::ZERO)
+    /// How far an answer reaches without a gap.
+    fn known_to(&self, near_us: &Near) -> Id {
+        let following = near_us.following().iter().map(|contact| self.me.clockwise_to(contact.id));
+        if near_us.everybody { Id::MAX } else { following.max().unwrap_or(Id::ZERO) }
     }
 
     fn hurry(&mut self, now: Moment) {
@@ -271,12 +275,10 @@ impl Overlay for Ring {
         let before_me = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
         let listed = |distance: Id| distance <= self.reach;
         let gapless = match () {
-            () if listed(offset) => {
-                contacts.iter().map(distance).take_while(|d| (offset..=self.reach).contains(d)).count()
-            }
             () if offset >= before_me => {
                 contacts.iter().map(distance).take_while(|d| *d >= offset || listed(*d)).count()
             }
+            () if listed(offset) => contacts.iter().map(distance).take_while(|d| *d >= offset && listed(*d)).count(),
             () => 0,
         };
         for (_, entry) in before.take(count - ahead) {
@@ -284,7 +286,8 @@ impl Overlay for Ring {
                 contacts.push(entry.contact);
             }
         }
-        Near { contacts, gapless }
+        let everybody = self.clockwise.len() <= LIST_LEN && before_me <= self.reach;
+        Near { contacts, gapless, everybody }
     }
 
     fn next_hop(&self) -> Option<Vec<Contact>> {
@@ -321,14 +324,14 @@ impl Overlay for Ring {
         Some(all)
     }
 
-    fn consulted(&mut self, from: Id, following: &[Contact]) -> Vec<Contact> {
+    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
         if self.shown().first().is_none_or(|first| first.id != from) {
             return Vec::new();
         }
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
-        let unnamed = |entry: &&Entry| !following.iter().any(|other| other.id == entry.contact.id);
+        let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
         let from = self.me.clockwise_to(from);
-        let known_to = self.known_to(following).max(from);
+        let known_to = self.known_to(near_us).max(from);
         let doubtful = self.clockwise.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
@@ -336,10 +339,8 @@ impl Overlay for Ring {
         doubtful
     }
 
-    fn joined(&mut self, following: &[Contact]) {
-        if !following.is_empty() {
-            self.reach = self.known_to(following);
-        }
+    fn joined(&mut self, near_us: &Near) {
+        self.reach = self.known_to(near_us);
     }
 
     fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact> {
@@ -495,7 +496,7 @@ mod tests {
     fn an_answer_says_how_far_it_is_gapless() {
         let heard: Vec<u8> = (1..=16).chain(200..=215).collect();
         let mut ring = ring(0, &heard);
-        ring.joined(&[contact(10)]);
+        ring.joined(&Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
         ring.lost(NOW, Id::numbered(3));
         let gapless = |key| ring.near(Id::numbered(key), 24).gapless;
         assert_eq!(gapless(215), 10, "215 itself, then 1 to 10 without 3");
@@ -507,7 +508,7 @@ mod tests {
     #[test]
     fn a_successor_that_its_neighbour_does_not_name_is_doubted() {
         let mut ring = ring(5, &[2, 4, 8, 9, 14, 19]);
-        let named = [9, 19, 2, 4].map(contact);
+        let named = Near { contacts: [9, 19, 2, 4].map(contact).to_vec(), gapless: 4, everybody: false };
         assert_eq!(numbers(&ring.consulted(Id::numbered(8), &named)), [14]);
         assert_eq!(ring.consulted(Id::numbered(14), &named), []);
     }

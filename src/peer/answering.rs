@@ -179,16 +179,13 @@ impl Peer {
         };
         let hop = if arrived { None } else { self.overlay.next_hop() };
         let near = match hop {
-            Some(contacts) => Near { contacts, gapless: 0 },
+            Some(contacts) => Near { contacts, ..Near::default() },
             None => self.overlay.near(target, MAX_NODES),
         };
-        let (following, others) = near.contacts.split_at(near.gapless);
-        let but_asker =
-            |nodes: &[Contact]| nodes.iter().copied().filter(|node| *node != asker).collect::<Vec<Contact>>();
-        let mut nodes = but_asker(following);
-        let gapless = nodes.len();
-        nodes.extend(but_asker(others));
-        krpc::Answer { nodes, gapless, own, files, lying: false }
+        let gapless = near.following().iter().filter(|contact| **contact != asker).count();
+        let mut nodes = near.contacts;
+        nodes.retain(|node| *node != asker);
+        krpc::Answer { nodes, gapless, everybody: near.everybody, own, files, lying: false }
     }
 
     /// A joining peer asks for its place. The search ends at who is just before it; the next after it hears of it too.

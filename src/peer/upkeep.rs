@@ -3,7 +3,7 @@
 use super::search::{Search, Want};
 use super::*;
 use crate::ground::krpc::{self, Ping};
-use crate::overlay::Chore;
+use crate::overlay::{Chore, Near};
 
 /// Most lookups for upkeep at once. More wait for the next time they are due.
 const MAX_REFRESHES: usize = 16;
@@ -128,10 +128,18 @@ impl Peer {
 
     /// It named these.
     pub(super) fn learn(&mut self, now: Moment, from: Contact, answer: &krpc::Answer) {
-        self.verify_hearsay(now, &answer.nodes);
-        for doubtful in self.overlay.consulted(from.id, answer.following()) {
+        let near_us = self.near_us(answer);
+        self.verify_hearsay(now, &near_us.contacts);
+        for doubtful in self.overlay.consulted(from.id, &near_us) {
             self.verify(now, doubtful);
         }
+    }
+
+    /// What an answer says of our surroundings, apart from ourselves.
+    pub(super) fn near_us(&self, answer: &krpc::Answer) -> Near {
+        let others = |nodes: &[Contact]| nodes.iter().copied().filter(|node| node.id != self.me.id).collect::<Vec<_>>();
+        let following = answer.nodes.get(..answer.gapless).unwrap_or_default();
+        Near { gapless: others(following).len(), contacts: others(&answer.nodes), everybody: answer.everybody }
     }
 
     /// Looks our own surroundings up, starting at `contact`.
