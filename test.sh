@@ -34,7 +34,7 @@ say "The pure floors compile for wasm"
 cargo build --locked --lib --no-default-features --target wasm32-unknown-unknown
 
 say "Documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 say "Tests"
 if [ "${1:-}" = nightly ]; then

@@ -1,7 +1,7 @@
 //! A made-up network of real peers: the same [`Peer`] as in the program, with time, weather and disks made up.
 //!
 //! Everything is decided by the seed: same seed, same run, on every machine. After each event the checks of
-//! [`check`] look at what has changed.
+//! `check.rs` look at what has changed.
 //!
 //! ```
 //! use p2p::sim::{Weather, World};

@@ -41,7 +41,7 @@ pub fn write(manifest: &Manifest, d: &mut DictWriter) {
     d.count("version", manifest.version);
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub fn read(value: &Value) -> Result<Manifest, BadRecord> {
     if value.get("v").and_then(Value::count).ok_or(BadRecord::Malformed)? > FORMAT {
         return Err(BadRecord::Later);
