@@ -34,13 +34,13 @@ const FLOORS: [Floor; 8] = [
     Floor {
         name: "live",
         uses: &["ground", "overlay", "peer", "store", "transfer"],
-        crates: &["blake3", "socket2", "thiserror", "tokio"],
+        crates: &["blake3", "thiserror", "tokio"],
         touches_the_world: true,
     },
     Floor {
         name: "cli",
         uses: &["ground", "peer", "live", "sim", "store"],
-        crates: &["anyhow", "clap", "ctrlc", "rustix", "rustyline", "serde", "serde_json", "thiserror", "tokio"],
+        crates: &["clap", "ctrlc", "rustix", "rustyline", "serde_json", "thiserror", "tokio"],
         touches_the_world: true,
     },
 ];

@@ -7,6 +7,7 @@ use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Config, Event, Host, StartError};
 use crate::peer::{Answer, JoinError, News};
+use std::error::Error;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -54,7 +55,7 @@ async fn serve(config: Config) -> ExitCode {
 }
 
 /// Ctrl-C ends the program at once; SIGTERM is for the caller to hear.
-fn catch_signals() -> anyhow::Result<Signal> {
+fn catch_signals() -> Result<Signal, Box<dyn Error>> {
     ctrlc::set_handler(|| terminal::exit(INTERRUPTED))?;
     Ok(signal(SignalKind::terminate())?)
 }
