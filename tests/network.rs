@@ -175,3 +175,63 @@ fn the_checks_find_a_ring_that_is_cut() {
     assert!(world.check_closed().is_err());
     assert!(world.broken().is_some());
 }
+
+#[test]
+fn an_owner_that_comes_back_with_an_old_version_does_not_serve_it() {
+    for seed in 0..10 {
+        let mut world = grown(seed, stormy(0.01), 30);
+        let old = world.store(world.members()[3], "report.pdf", 1000);
+        world.run_for(10 * SECOND);
+        assert!(world.is_stored(old));
+        let owner = world.owner(world.place("report.pdf")).unwrap();
+        world.kill(owner);
+        world.run_for(30 * SECOND);
+        let new = world.store(world.members()[5], "report.pdf", 1000);
+        world.run_for(10 * SECOND);
+        assert!(world.is_stored(new), "seed {seed}");
+        let back = world.restart(owner, world.members()[7]);
+        assert!(world.run_while(20 * SECOND, SECOND / 20, |world| !world.members().contains(&back)), "seed {seed}");
+        let request = world.request(world.members()[9], "report.pdf");
+        world.run_for(20 * SECOND);
+        assert_eq!(world.record(request).brought, Some(content_of(&world, new)), "seed {seed}");
+        assert_eq!(world.copies("report.pdf", content_of(&world, old)), 0, "seed {seed}: the old version is replaced");
+    }
+}
+
+#[test]
+fn the_only_holder_of_a_file_takes_its_time_to_hand_it_over() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, stormy(0.01)).replicas(1);
+        let first = world.start_alone();
+        (0..10).for_each(|_| {
+            world.join(first);
+            world.run_for(SECOND);
+        });
+        world.run_for(10 * SECOND);
+        // 100 MB at 10 MB/s: longer than a quit takes otherwise.
+        let store = world.store(first, "large.bin", 100_000_000);
+        world.run_for(20 * SECOND);
+        assert!(world.is_stored(store), "seed {seed}: {:?}", world.record(store));
+        let holder = world.owner(world.place("large.bin")).unwrap();
+        let quit = world.quit(holder);
+        world.run_for(20 * SECOND);
+        assert!(matches!(world.record(quit).answer, Some((_, Answer::Left))), "seed {seed}");
+        let asker = world.members()[0];
+        let request = world.request(asker, "large.bin");
+        world.run_for(30 * SECOND);
+        assert_eq!(world.record(request).brought, Some(content_of(&world, store)), "seed {seed}");
+    }
+}
+
+#[test]
+fn two_stores_of_one_name_at_once_leave_one_version_everywhere() {
+    for seed in 0..20 {
+        let mut world = grown(seed, stormy(0.02), 30);
+        let members = world.members();
+        let stores = [2, 17].map(|at| world.store(members[at], "minutes.txt", 5000));
+        world.run_for(60 * SECOND);
+        assert!(stores.iter().all(|store| world.is_stored(*store)), "seed {seed}");
+        let copies = stores.map(|store| world.copies("minutes.txt", content_of(&world, store)));
+        assert!(copies == [3, 0] || copies == [0, 3], "seed {seed}: {copies:?}");
+    }
+}

@@ -51,9 +51,9 @@ impl Handover {
         self.agenda.is_empty() && self.wanted.is_empty() && self.open_offers == 0 && self.uploads.is_empty()
     }
 
-    /// Files under way to a keeper.
-    pub fn uploads(&self) -> impl Iterator<Item = Id> {
-        self.uploads.iter().map(|(_, key)| *key)
+    /// Files that a keeper gets, or is about to get.
+    pub fn under_way(&self) -> impl Iterator<Item = Id> {
+        self.uploads.iter().map(|(_, key)| *key).chain(self.wanted.iter().map(|(_, key)| *key))
     }
 }
 

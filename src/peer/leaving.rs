@@ -15,6 +15,8 @@ const GOODBYE_LIMIT: Duration = Duration::from_millis(1500);
 pub(super) struct Leaving {
     ticket: Ticket,
     since: Moment,
+    /// When to stop handing over, if it has not ended by itself.
+    until: Moment,
     told_of_handover: bool,
     goodbye: Option<Goodbye>,
 }
@@ -31,7 +33,8 @@ impl Peer {
             self.standing = Standing::Gone;
             return self.answer(ticket, Answer::Left);
         }
-        self.leaving = Some(Leaving { ticket, since: now, told_of_handover: false, goodbye: None });
+        self.leaving =
+            Some(Leaving { ticket, since: now, until: now + COPIES_LIMIT, told_of_handover: false, goodbye: None });
         self.handover_now(now);
     }
 
@@ -39,7 +42,7 @@ impl Peer {
         match &self.leaving {
             None => Moment::NEVER,
             Some(Leaving { goodbye: Some(goodbye), .. }) => goodbye.until,
-            Some(leaving) => leaving.since + COPIES_LIMIT,
+            Some(leaving) => leaving.until,
         }
     }
 
@@ -60,14 +63,16 @@ impl Peer {
             return self.news(News::HandingOver { files: last_copies });
         }
         let limit = if last_copies > 0 { LAST_COPY_LIMIT } else { COPIES_LIMIT };
-        if self.handover.is_idle() && self.errands.is_empty() || now >= leaving.since + limit {
-            self.say_goodbye(now);
+        let until = leaving.since + limit;
+        if self.handover.is_idle() && self.errands.is_empty() || now >= until {
+            return self.say_goodbye(now);
         }
+        self.leaving.as_mut().expect("seen just above").until = until;
     }
 
     fn last_copies_under_way(&self) -> usize {
         let last = |key: &Id| self.shelf.get(*key).is_some_and(|held| held.confirmed.is_empty());
-        self.handover.uploads().filter(last).count()
+        self.handover.under_way().filter(last).collect::<BTreeSet<Id>>().len()
     }
 
     fn say_goodbye(&mut self, now: Moment) {

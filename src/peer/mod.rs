@@ -32,9 +32,11 @@ mod interface;
 mod joining;
 mod leaving;
 mod liveness;
+mod requesting;
 mod rpc;
 mod search;
 mod shelf;
+mod storing;
 mod upkeep;
 mod view;
 
@@ -150,8 +152,10 @@ enum Why {
 
 /// What bytes are moved for.
 enum MovePurpose {
-    /// A store or request.
-    Errand(ErrandId, Contact),
+    /// A store, and which attempt of it.
+    Store(ErrandId, Contact, usize),
+    /// A request.
+    Request(ErrandId, Contact),
     /// Keeping a file at its keepers.
     Handover(Contact, Id),
 }
@@ -207,7 +211,8 @@ impl Peer {
                 Command::Leave => self.start_leaving(now, ticket),
             },
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
-                Some(MovePurpose::Errand(errand, at)) => self.errand_moved(now, errand, at, outcome),
+                Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
+                Some(MovePurpose::Request(errand, at)) => self.downloaded(now, errand, at, outcome),
                 Some(MovePurpose::Handover(to, key)) => self.handed_over(now, to, key, outcome),
                 None => {}
             },
