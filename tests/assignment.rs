@@ -240,3 +240,21 @@ fn a_number_already_alive_is_refused_and_the_ring_unchanged() {
     assert!(!seven.world.members().contains(&twin));
     assert_eq!(seven.world.check_ideal(), Ok(()));
 }
+
+#[test]
+fn a_departure_right_after_the_start_tells_the_right_successors() {
+    for seed in 0..20 {
+        let weather = Weather { delay: Delay::Exponential(Duration::from_millis(1)), ..Weather::default() };
+        let mut world = World::new(seed, weather).classic().keep_news().unchecked();
+        for (number, successors) in SEVEN {
+            world.init(number, &successors);
+        }
+        world.run_for(SECOND / 10);
+        let mut seven = Seven { world };
+        seven.news();
+        seven.world.quit(seven.at(9));
+        seven.world.run_for(10 * SECOND);
+        let left = [(5, News::Departing(id(9))), (5, changed(8, 14)), (8, News::Departing(id(9))), (8, changed(14, 19))];
+        assert_eq!(seven.news(), left, "seed {seed}");
+    }
+}

@@ -68,6 +68,9 @@ pub trait Overlay: Send {
     /// The contacts people are shown: on the ring, the first two successors.
     fn shown(&self) -> Vec<Contact>;
 
+    /// What is shown is certain: not so for the moment between a successor's end and hearing who follows.
+    fn settled(&self) -> bool;
+
     /// The contacts that must not all die together: on the ring, the successor list.
     fn lifeline(&self) -> Vec<Contact>;
 
@@ -91,7 +94,7 @@ pub trait Overlay: Send {
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>>;
 
     /// `from` told us who is near us. Contacts it should have named, did they live for it.
-    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;
+    fn consulted(&mut self, now: Moment, from: Id, near_us: &Near) -> Vec<Contact>;
 
     /// We have joined, and were told who is near us.
     fn joined(&mut self, near_us: &Near);

@@ -79,7 +79,8 @@ impl Ring {
             ping_interval,
             fingers,
             clockwise: successors.iter().filter(|contact| contact.id != me).map(entry).collect(),
-            reach: Id::MAX,
+            // Peers that start together know two successors: nobody is between these, but others may follow.
+            reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
             stabilise_at: now + chance.around(STABILISE_SOON),
             finger_at: now + chance.around(FINGER_EVERY),
             chance,
@@ -105,6 +106,12 @@ impl Ring {
     /// The predecessor: the last who answered, going clockwise.
     fn predecessor(&self) -> Option<&Entry> {
         self.clockwise.values().rev().find(|entry| entry.heard.is_some())
+    }
+
+    /// The list goes all the way round.
+    fn knows_everybody(&self) -> bool {
+        let last = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
+        self.clockwise.len() <= LIST_LEN && last <= self.reach
     }
 
     fn is_neighbour(&self, distance: Id) -> bool {
@@ -228,6 +235,9 @@ impl Overlay for Ring {
             // The list is shorter now, until the next round: a finger does not fill the gap.
             self.reach = self.reach.min(*last);
         }
+        if !self.settled() {
+            self.stabilise_at = now;
+        }
         self.changes += 1;
         self.hurry(now);
         let doubtful = |entry: &&Entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER);
@@ -247,7 +257,11 @@ impl Overlay for Ring {
     }
 
     fn shown(&self) -> Vec<Contact> {
-        self.clockwise.values().take(2).map(|entry| entry.contact).collect()
+        self.successors().take(2).map(|entry| entry.contact).collect()
+    }
+
+    fn settled(&self) -> bool {
+        self.successors().count() >= self.clockwise.len().min(2)
     }
 
     fn lifeline(&self) -> Vec<Contact> {
@@ -286,8 +300,7 @@ impl Overlay for Ring {
                 contacts.push(entry.contact);
             }
         }
-        let everybody = self.clockwise.len() <= LIST_LEN && before_me <= self.reach;
-        Near { contacts, gapless, everybody }
+        Near { contacts, gapless, everybody: self.knows_everybody() }
     }
 
     fn next_hop(&self) -> Option<Vec<Contact>> {
@@ -310,12 +323,11 @@ impl Overlay for Ring {
 
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>> {
         let from_me = self.me.clockwise_to(key);
-        let everybody_known = self.clockwise.len() < LIST_LEN;
         let behind = from_me == Id::ZERO
             || self.predecessors().last().is_some_and(|last| self.me.clockwise_to(last.contact.id) < from_me);
         let ahead =
             || self.successors().filter(|entry| self.me.clockwise_to(entry.contact.id) >= from_me).count() >= count;
-        if !(everybody_known || behind || ahead()) {
+        if !(self.knows_everybody() || behind || ahead()) {
             return None;
         }
         let mut all: Vec<Id> = self.clockwise.values().map(|entry| entry.contact.id).chain([self.me]).collect();
@@ -324,7 +336,7 @@ impl Overlay for Ring {
         Some(all)
     }
 
-    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
+    fn consulted(&mut self, now: Moment, from: Id, near_us: &Near) -> Vec<Contact> {
         if self.shown().first().is_none_or(|first| first.id != from) {
             return Vec::new();
         }
@@ -335,7 +347,11 @@ impl Overlay for Ring {
         let doubtful = self.clockwise.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
-        self.reach = self.reach.max(known_to);
+        if known_to > self.reach {
+            self.reach = known_to;
+            // A list that grows wants to know more: peers that start together begin with two.
+            self.hurry(now);
+        }
         doubtful
     }
 
@@ -356,7 +372,7 @@ impl Overlay for Ring {
     fn chores(&mut self, now: Moment) -> Vec<Chore> {
         let mut chores: Vec<Chore> = self.pings.drain(..).map(Chore::Ping).collect();
         let shown = self.shown();
-        if !shown.is_empty() && (now >= self.round.next || shown != self.round.to) {
+        if !shown.is_empty() && self.settled() && (now >= self.round.next || shown != self.round.to) {
             self.round = Round { to: shown.clone(), next: now + self.ping_interval };
             chores.push(Chore::Round(shown));
         }
@@ -370,10 +386,11 @@ impl Overlay for Ring {
 
     fn due(&self) -> Moment {
         let shown = self.shown();
-        if !self.pings.is_empty() || (!shown.is_empty() && shown != self.round.to) {
+        let can_be_shown = !shown.is_empty() && self.settled();
+        if !self.pings.is_empty() || (can_be_shown && shown != self.round.to) {
             return Moment::START;
         }
-        let round = if shown.is_empty() { Moment::NEVER } else { self.round.next };
+        let round = if can_be_shown { self.round.next } else { Moment::NEVER };
         let finger = if self.fingers { self.finger_at } else { Moment::NEVER };
         round.min(self.stabilise_at).min(finger)
     }
@@ -509,8 +526,8 @@ mod tests {
     fn a_successor_that_its_neighbour_does_not_name_is_doubted() {
         let mut ring = ring(5, &[2, 4, 8, 9, 14, 19]);
         let named = Near { contacts: [9, 19, 2, 4].map(contact).to_vec(), gapless: 4, everybody: false };
-        assert_eq!(numbers(&ring.consulted(Id::numbered(8), &named)), [14]);
-        assert_eq!(ring.consulted(Id::numbered(14), &named), []);
+        assert_eq!(numbers(&ring.consulted(NOW, Id::numbered(8), &named)), [14]);
+        assert_eq!(ring.consulted(NOW, Id::numbered(14), &named), []);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Peer {
 
     pub(super) fn tell_changes(&mut self, now: Moment) {
         let shown = self.overlay.shown();
-        if shown == self.upkeep.told {
+        if shown == self.upkeep.told || !self.overlay.settled() {
             return;
         }
         let before = self.upkeep.told.first().copied();
@@ -130,7 +130,7 @@ impl Peer {
     pub(super) fn learn(&mut self, now: Moment, from: Contact, answer: &krpc::Answer) {
         let near_us = self.near_us(answer);
         self.verify_hearsay(now, &near_us.contacts);
-        for doubtful in self.overlay.consulted(from.id, &near_us) {
+        for doubtful in self.overlay.consulted(now, from.id, &near_us) {
             self.verify(now, doubtful);
         }
     }
