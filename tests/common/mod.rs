@@ -260,7 +260,8 @@ impl Ring {
         let name = source.file_name().unwrap().to_str().unwrap();
         let peer = &self[at];
         peer.type_line(&format!("Store {}", source.display()));
-        let stored = format!("Stored {name}: {} copies", self.peers.len().min(3));
+        let copies = ["no copy", "1 copy", "2 copies", "3 copies"][self.peers.len().min(3)];
+        let stored = format!("Stored {name}: {copies}, at");
         peer.wait_until(limit, &stored, |line| line.text.starts_with(&stored));
         self.files.push(source.to_owned());
     }

@@ -62,6 +62,11 @@ impl Peer {
     pub fn start(number: u8, port: u16, dir: &Path, words: &[&str]) -> Peer {
         let mut command = program();
         command.args(words).current_dir(dir);
+        Peer::spawn(number, port, dir, command)
+    }
+
+    /// Starts a peer from a command that has all its words.
+    pub fn spawn(number: u8, port: u16, dir: &Path, mut command: Command) -> Peer {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = Arc::default();
