@@ -218,7 +218,8 @@ impl Ring {
     /// Everybody has had an answer from each successor, and two others have asked.
     pub fn settles(&self) {
         for (peer, (first, second)) in self.peers.values().zip(self.ideal()) {
-            for successor in [first, second] {
+            // In a ring of two, the second successor is the peer itself.
+            for successor in [first, second].into_iter().filter(|successor| *successor != peer.number) {
                 peer.wait_for(&format!("Ping response received from Peer {successor}"), SOON);
                 let asked = format!("Ping request message received from Peer {}", peer.number);
                 self[successor].wait_for(&asked, SOON);
