@@ -5,7 +5,8 @@
 //!             ro read-only (BEP 43) · v version · ip the asker's address, in answers
 //!             bye 1: "I am leaving"
 //! in a        id · target · errand join|store|request · name · shown 1 · moved 1 · lost id · files
-//! in r        files · id · lying 1 · nodes (26 bytes each) · nodes6 (38 bytes each) · own 1
+//! in r        all 1 (the nodes are all there are) · files · id · lying 1 · next (so many nodes follow the target without a gap)
+//!             nodes (26 bytes each) · nodes6 (38 bytes each) · own 1
 //! files       68 bytes each: key 20 · version 8 · length 8 · BLAKE3 32
 //! ```
 
@@ -102,6 +103,10 @@ pub enum Errand {
 pub struct Answer {
     /// Contacts near the target.
     pub nodes: Vec<Contact>,
+    /// So many of the first nodes follow the target without a gap: the answerer knows of nobody else among them.
+    pub gapless: usize,
+    /// The nodes are all there are.
+    pub everybody: bool,
     /// The target is the answerer's to keep.
     pub own: bool,
     /// Versions held of the files asked about.
@@ -293,12 +298,18 @@ fn decode_errand(arguments: &Value) -> Result<Option<Errand>, Refusal> {
 
 fn encode_answer(r: &mut DictWriter, from: Id, answer: &Answer) {
     let nodes = &answer.nodes[..answer.nodes.len().min(MAX_NODES)];
+    if answer.everybody {
+        r.count("all", 1);
+    }
     if !answer.files.is_empty() {
         r.bytes("files", &compact_files(&answer.files));
     }
     r.bytes("id", from.as_bytes());
     if answer.lying {
         r.count("lying", 1);
+    }
+    if answer.gapless > 0 {
+        r.count("next", answer.gapless as u64);
     }
     for (key, v6) in [("nodes", false), ("nodes6", true)] {
         let nodes: Vec<u8> = nodes.iter().filter(|node| node.addr.is_ipv6() == v6).flat_map(compact_contact).collect();
@@ -322,10 +333,9 @@ fn decode_answer(r: &Value) -> Result<Body, BadMessage> {
         nodes.extend(bytes.chunks_exact(len).filter_map(contact_in));
     }
     nodes.truncate(MAX_NODES);
-    Ok(Body::Answer {
-        from,
-        answer: Answer { nodes, own: is_set(r, "own"), files: files_in(r), lying: is_set(r, "lying") },
-    })
+    let gapless = r.get("next").and_then(Value::count).map_or(0, |count| nodes.len().min(count as usize));
+    let (everybody, own, lying) = (is_set(r, "all"), is_set(r, "own"), is_set(r, "lying"));
+    Ok(Body::Answer { from, answer: Answer { nodes, gapless, everybody, own, files: files_in(r), lying } })
 }
 
 fn decode_refusal(text: &Value) -> Refusal {
@@ -427,7 +437,14 @@ mod tests {
             Body::Answer { from: Id::numbered(8), answer: Answer::default() },
             Body::Answer {
                 from: Id::numbered(8),
-                answer: Answer { nodes: contacts.to_vec(), own: true, files: vec![holding()], lying: true },
+                answer: Answer {
+                    nodes: contacts.to_vec(),
+                    gapless: 1,
+                    everybody: true,
+                    own: true,
+                    files: vec![holding()],
+                    lying: true,
+                },
             },
             Body::Refusal(Refusal::busy()),
         ];
@@ -450,8 +467,14 @@ mod tests {
     #[test]
     fn the_fullest_answer_fits_a_datagram() {
         let v6 = |n| Contact { id: Id::numbered(n), addr: "[2001:db8::1]:6881".parse().unwrap() };
-        let answer =
-            Answer { nodes: (0..MAX_NODES as u8).map(v6).collect(), own: true, files: vec![holding()], lying: true };
+        let answer = Answer {
+            nodes: (0..MAX_NODES as u8).map(v6).collect(),
+            gapless: 16,
+            everybody: true,
+            own: true,
+            files: vec![holding()],
+            lying: true,
+        };
         let body = Body::Answer { from: Id::MAX, answer };
         assert!(Message { transaction: vec![0; 20], leaving: true, body }.encode(addr()).len() <= MAX_DATAGRAM);
     }

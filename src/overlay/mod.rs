@@ -24,6 +24,24 @@ pub enum Chore {
     LookUp(Id),
 }
 
+/// Contacts near a key, by both rulers of the geometry: first keepers, nearest first, then those on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Near {
+    /// Who is near.
+    pub contacts: Vec<Contact>,
+    /// So many of the first follow the key without a gap: on the ring, nobody known to be alive is missing among them.
+    pub gapless: usize,
+    /// These are all there are.
+    pub everybody: bool,
+}
+
+impl Near {
+    /// Those who follow the key without a gap.
+    pub fn following(&self) -> &[Contact] {
+        &self.contacts[..self.gapless.min(self.contacts.len())]
+    }
+}
+
 /// A way to keep contacts.
 pub trait Overlay: Send {
     /// How nearness is measured.
@@ -50,14 +68,17 @@ pub trait Overlay: Send {
     /// The contacts people are shown: on the ring, the first two successors.
     fn shown(&self) -> Vec<Contact>;
 
+    /// The contacts that must not all die together: on the ring, the successor list.
+    fn lifeline(&self) -> Vec<Contact>;
+
     /// Who shows us first: on the ring, the predecessor.
     fn watcher(&self) -> Option<Contact>;
 
     /// Counts up whenever a contact comes or goes.
     fn changes(&self) -> u64;
 
-    /// Up to `count` unsuspected contacts near `key`, by both rulers of the geometry: the answer to find_node.
-    fn near(&self, key: Id, count: usize) -> Vec<Contact>;
+    /// Up to `count` unsuspected contacts near `key`: the answer to find_node.
+    fn near(&self, key: Id, count: usize) -> Near;
 
     /// Where a search that people watch goes next, if it is to take one hop at a time.
     fn next_hop(&self) -> Option<Vec<Contact>>;
@@ -69,8 +90,11 @@ pub trait Overlay: Send {
     /// none where the key is too far away to tell.
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>>;
 
-    /// Contacts that `from` should have named, had they been alive for it, when it told us who is near us.
-    fn doubts(&self, from: Id, named: &[Contact]) -> Vec<Contact>;
+    /// `from` told us who is near us. Contacts it should have named, did they live for it.
+    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;
+
+    /// We have joined, and were told who is near us.
+    fn joined(&mut self, near_us: &Near);
 
     /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
     fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact>;

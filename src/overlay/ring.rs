@@ -9,7 +9,7 @@
 //! - Predecessors are kept as deep as successors: they are the same map read backwards. They tell who keeps what.
 //! - A round consults the first successor, every fourth round the predecessor: the ring is mended in both directions.
 
-use super::{Chore, Geometry, Overlay};
+use super::{Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct Ring {
     ping_interval: Duration,
     fingers: bool,
     clockwise: BTreeMap<Id, Entry>,
+    /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
+    reach: Id,
     chance: Chance,
     round: Round,
     stabilise_at: Moment,
@@ -77,6 +79,7 @@ impl Ring {
             ping_interval,
             fingers,
             clockwise: successors.iter().filter(|contact| contact.id != me).map(entry).collect(),
+            reach: Id::MAX,
             stabilise_at: now + chance.around(STABILISE_SOON),
             finger_at: now + chance.around(FINGER_EVERY),
             chance,
@@ -88,8 +91,11 @@ impl Ring {
         }
     }
 
-    fn successors(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.clockwise.values().take(LIST_LEN)
+    fn successors(&self) -> impl Iterator<Item = &Entry> {
+        let listed = self.clockwise.range(..=self.reach).map(|(_, entry)| entry);
+        // Nobody known is before the first: it is listed whatever is known of the others.
+        let first = self.clockwise.values().take(1).filter(|first| self.me.clockwise_to(first.contact.id) > self.reach);
+        first.chain(listed).take(LIST_LEN)
     }
 
     fn predecessors(&self) -> impl Iterator<Item = &Entry> {
@@ -130,6 +136,12 @@ impl Ring {
         for distance in surplus {
             self.clockwise.remove(&distance);
         }
+    }
+
+    /// How far an answer reaches without a gap.
+    fn known_to(&self, near_us: &Near) -> Id {
+        let following = near_us.following().iter().map(|contact| self.me.clockwise_to(contact.id));
+        if near_us.everybody { Id::MAX } else { following.max().unwrap_or(Id::ZERO) }
     }
 
     fn hurry(&mut self, now: Moment) {
@@ -205,8 +217,16 @@ impl Overlay for Ring {
     }
 
     fn lost(&mut self, now: Moment, id: Id) {
-        if self.clockwise.remove(&self.me.clockwise_to(id)).is_none() {
+        let distance = self.me.clockwise_to(id);
+        let full_to = self.clockwise.keys().nth(LIST_LEN - 1).copied();
+        if self.clockwise.remove(&distance).is_none() {
             return;
+        }
+        if full_to.is_some_and(|last| distance <= last)
+            && let Some(last) = self.clockwise.keys().nth(LIST_LEN - 2)
+        {
+            // The list is shorter now, until the next round: a finger does not fill the gap.
+            self.reach = self.reach.min(*last);
         }
         self.changes += 1;
         self.hurry(now);
@@ -230,6 +250,10 @@ impl Overlay for Ring {
         self.clockwise.values().take(2).map(|entry| entry.contact).collect()
     }
 
+    fn lifeline(&self) -> Vec<Contact> {
+        self.successors().map(|entry| entry.contact).collect()
+    }
+
     fn watcher(&self) -> Option<Contact> {
         self.predecessor().map(|entry| entry.contact)
     }
@@ -238,7 +262,7 @@ impl Overlay for Ring {
         self.changes
     }
 
-    fn near(&self, key: Id, count: usize) -> Vec<Contact> {
+    fn near(&self, key: Id, count: usize) -> Near {
         let offset = self.me.clockwise_to(key);
         let trusted = |(_, entry): &(&Id, &Entry)| !entry.suspect && entry.heard.is_some();
         let after = self.clockwise.range(offset..).chain(self.clockwise.range(..offset)).filter(trusted);
@@ -246,13 +270,24 @@ impl Overlay for Ring {
         // Our successor asks us as its predecessor: it wants to know who is before it. Others want to know who keeps.
         let by_successor = self.clockwise.keys().next() == Some(&offset);
         let ahead = if by_successor { count / 3 } else { count - count / 3 };
-        let mut near: Vec<Contact> = after.take(ahead).map(|(_, entry)| entry.contact).collect();
+        let mut contacts: Vec<Contact> = after.take(ahead).map(|(_, entry)| entry.contact).collect();
+        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
+        let before_me = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
+        let listed = |distance: Id| distance <= self.reach;
+        let gapless = match () {
+            () if offset >= before_me => {
+                contacts.iter().map(distance).take_while(|d| *d >= offset || listed(*d)).count()
+            }
+            () if listed(offset) => contacts.iter().map(distance).take_while(|d| *d >= offset && listed(*d)).count(),
+            () => 0,
+        };
         for (_, entry) in before.take(count - ahead) {
-            if !near.contains(&entry.contact) {
-                near.push(entry.contact);
+            if !contacts.contains(&entry.contact) {
+                contacts.push(entry.contact);
             }
         }
-        near
+        let everybody = self.clockwise.len() <= LIST_LEN && before_me <= self.reach;
+        Near { contacts, gapless, everybody }
     }
 
     fn next_hop(&self) -> Option<Vec<Contact>> {
@@ -289,21 +324,23 @@ impl Overlay for Ring {
         Some(all)
     }
 
-    fn doubts(&self, from: Id, named: &[Contact]) -> Vec<Contact> {
-        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
-        let unnamed = |entry: &&Entry| !named.iter().any(|other| other.id == entry.contact.id);
-        let asked = self.me.clockwise_to(from);
-        // An answer begins with all successors of ours that `from` knows, in order: among them, it knows everybody.
-        let onwards = named.iter().take(LIST_LEN).map(distance);
-        let mut reach = Id::ZERO;
-        for next in onwards {
-            if next <= reach {
-                break;
-            }
-            reach = next;
+    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
+        if self.shown().first().is_none_or(|first| first.id != from) {
+            return Vec::new();
         }
-        let lacking = self.successors().filter(unnamed).map(|entry| entry.contact);
-        lacking.filter(|contact| asked < distance(contact) && distance(contact) < reach).collect()
+        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
+        let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
+        let from = self.me.clockwise_to(from);
+        let known_to = self.known_to(near_us).max(from);
+        let doubtful = self.clockwise.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
+        let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
+        let doubtful = doubtful.map(|entry| entry.contact).collect();
+        self.reach = self.reach.max(known_to);
+        doubtful
+    }
+
+    fn joined(&mut self, near_us: &Near) {
+        self.reach = self.known_to(near_us);
     }
 
     fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact> {
@@ -450,17 +487,30 @@ mod tests {
         ring.suspect(Id::numbered(14));
         assert_eq!(numbers(&ring.shown()), [14, 19]);
         assert_eq!(numbers(&ring.next_hop().unwrap()), [19, 8]);
-        assert!(!numbers(&ring.near(Id::numbered(13), 24)).contains(&14));
+        assert!(!numbers(&ring.near(Id::numbered(13), 24).contacts).contains(&14));
         ring.heard_from(NOW, contact(14));
         assert_eq!(numbers(&ring.next_hop().unwrap()), [14, 8]);
     }
 
     #[test]
+    fn an_answer_says_how_far_it_is_gapless() {
+        let heard: Vec<u8> = (1..=16).chain(200..=215).collect();
+        let mut ring = ring(0, &heard);
+        ring.joined(&Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
+        ring.lost(NOW, Id::numbered(3));
+        let gapless = |key| ring.near(Id::numbered(key), 24).gapless;
+        assert_eq!(gapless(215), 10, "215 itself, then 1 to 10 without 3");
+        assert_eq!(gapless(220), 9);
+        assert_eq!(gapless(5), 6, "5 to 10");
+        assert_eq!(gapless(100), 0);
+    }
+
+    #[test]
     fn a_successor_that_its_neighbour_does_not_name_is_doubted() {
-        let ring = ring(5, &[2, 4, 8, 9, 14, 19]);
-        let named = [9, 19, 2, 4].map(contact);
-        assert_eq!(numbers(&ring.doubts(Id::numbered(8), &named)), [14]);
-        assert_eq!(ring.doubts(Id::numbered(14), &named), []);
+        let mut ring = ring(5, &[2, 4, 8, 9, 14, 19]);
+        let named = Near { contacts: [9, 19, 2, 4].map(contact).to_vec(), gapless: 4, everybody: false };
+        assert_eq!(numbers(&ring.consulted(Id::numbered(8), &named)), [14]);
+        assert_eq!(ring.consulted(Id::numbered(14), &named), []);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::liveness::Proof;
 use super::*;
 use crate::ground::FileName;
 use crate::ground::krpc::{self, BadMessage, Body, Errand, MAX_NODES, Ping, Refusal};
+use crate::overlay::Near;
 
 /// Most questions that wait for a look into the working folder. More are answered "not here".
 const MAX_LOOKS: usize = 64;
@@ -60,7 +61,7 @@ impl Peer {
             Why::Round(_) => self.news(News::PingAnswered(contact.id)),
             // That it answered is all there is to know. A goodbye is believed when its hearer asks back.
             Why::Verify(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
-            Why::Consult(_) => self.learn(now, contact, &answer.nodes),
+            Why::Consult(_) => self.learn(now, contact, &answer),
             Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
             Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
             Why::Refresh(refresh, _) => self.refresh_answered(now, refresh, contact, &answer.nodes),
@@ -177,9 +178,14 @@ impl Peer {
             Some(Errand::Join) | None => Vec::new(),
         };
         let hop = if arrived { None } else { self.overlay.next_hop() };
-        let mut nodes = hop.unwrap_or_else(|| self.overlay.near(target, MAX_NODES));
+        let near = match hop {
+            Some(contacts) => Near { contacts, ..Near::default() },
+            None => self.overlay.near(target, MAX_NODES),
+        };
+        let gapless = near.following().iter().filter(|contact| **contact != asker).count();
+        let mut nodes = near.contacts;
         nodes.retain(|node| *node != asker);
-        krpc::Answer { nodes, own, files, lying: false }
+        krpc::Answer { nodes, gapless, everybody: near.everybody, own, files, lying: false }
     }
 
     /// A joining peer asks for its place. The search ends at who is just before it; the next after it hears of it too.

@@ -114,7 +114,7 @@ impl Peer {
         self.last_errand += 1;
         let id = self.last_errand;
         if own {
-            let mut keepers = self.overlay.near(place, krpc::MAX_NODES);
+            let mut keepers = self.overlay.near(place, krpc::MAX_NODES).contacts;
             keepers.push(self.me);
             let geometry = self.overlay.geometry();
             keepers.sort_by_key(|contact| geometry.keeping(contact.id, place));

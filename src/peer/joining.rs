@@ -6,6 +6,7 @@
 use super::search::{Search, Want};
 use super::*;
 use crate::ground::krpc::{self, Errand, Ping};
+use crate::overlay::Near;
 use std::collections::BTreeSet;
 
 /// How long the known peer may be silent: it may have been started a moment after us.
@@ -20,6 +21,8 @@ pub(super) struct Joining {
     known: SocketAddr,
     phase: Phase,
     give_up_at: Moment,
+    /// The answer that said most of who follows us.
+    surroundings: Near,
 }
 
 enum Phase {
@@ -48,7 +51,12 @@ pub(super) enum Asked {
 
 impl Peer {
     pub(super) fn start_joining(&mut self, now: Moment, known: SocketAddr) {
-        self.joining = Some(Joining { known, phase: Phase::Knocking, give_up_at: now + GIVE_UP_AFTER });
+        self.joining = Some(Joining {
+            known,
+            phase: Phase::Knocking,
+            give_up_at: now + GIVE_UP_AFTER,
+            surroundings: Near::default(),
+        });
         self.knock(now, known);
     }
 
@@ -83,6 +91,7 @@ impl Peer {
                 self.search_on(now, search, BTreeSet::from([contact]));
             }
             Asked::Way(_) => {
+                let near_us = self.near_us(answer);
                 let Some((mut search, mut heard)) = self.take_search() else { return };
                 let (mine, others): (Vec<Contact>, Vec<Contact>) =
                     answer.nodes.iter().partition(|named| named.id == self.me.id);
@@ -91,6 +100,11 @@ impl Peer {
                     self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
                 }
                 search.lookup.answered(contact.id, &others);
+                if let Some(joining) = &mut self.joining
+                    && near_us.following().len() >= joining.surroundings.following().len()
+                {
+                    joining.surroundings = near_us;
+                }
                 heard.extend(others);
                 self.search_on(now, search, heard);
             }
@@ -162,12 +176,13 @@ impl Peer {
     }
 
     fn become_member_if_met(&mut self, now: Moment) {
-        let Some(Joining { phase: Phase::Meeting(waiting), .. }) = &self.joining else { return };
+        let Some(Joining { phase: Phase::Meeting(waiting), surroundings, .. }) = &self.joining else { return };
         let rival_asked = self.rpc.reasons().any(|why| matches!(why, Why::Joining(Asked::Rival(_))));
         if !waiting.is_empty() || rival_asked {
             return;
         }
         let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
+        self.overlay.joined(surroundings);
         self.joining = None;
         self.standing = Standing::Member;
         self.note_successors();

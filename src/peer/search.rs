@@ -29,7 +29,8 @@ impl Search {
     /// A search by a member: it starts from what the overlay knows.
     pub fn by_member(overlay: &dyn Overlay, me: Contact, key: Id, errand: Option<Errand>) -> Search {
         let mut search = Search::new(overlay, Lookup::new(overlay.geometry(), key, 1).with_myself(me), errand);
-        let start = overlay.next_hop().filter(|_| search.hop_by_hop).unwrap_or_else(|| overlay.near(key, START));
+        let start =
+            overlay.next_hop().filter(|_| search.hop_by_hop).unwrap_or_else(|| overlay.near(key, START).contacts);
         start.into_iter().for_each(|contact| search.lookup.hear_of(contact));
         search
     }
@@ -54,7 +55,7 @@ impl Search {
                 Some(contact) if contact.id != me => {
                     return Want::Ask(contact, Question::FindNode { target, errand: None });
                 }
-                _ => overlay.near(target, START).into_iter().for_each(|contact| self.lookup.hear_of(contact)),
+                _ => overlay.near(target, START).contacts.into_iter().for_each(|contact| self.lookup.hear_of(contact)),
             }
         }
         match self.lookup.next_step() {

@@ -2,8 +2,8 @@
 
 use super::search::{Search, Want};
 use super::*;
-use crate::ground::krpc::Ping;
-use crate::overlay::Chore;
+use crate::ground::krpc::{self, Ping};
+use crate::overlay::{Chore, Near};
 
 /// Most lookups for upkeep at once. More wait for the next time they are due.
 const MAX_REFRESHES: usize = 16;
@@ -127,11 +127,19 @@ impl Peer {
     }
 
     /// It named these.
-    pub(super) fn learn(&mut self, now: Moment, from: Contact, named: &[Contact]) {
-        self.verify_hearsay(now, named);
-        for doubtful in self.overlay.doubts(from.id, named) {
+    pub(super) fn learn(&mut self, now: Moment, from: Contact, answer: &krpc::Answer) {
+        let near_us = self.near_us(answer);
+        self.verify_hearsay(now, &near_us.contacts);
+        for doubtful in self.overlay.consulted(from.id, &near_us) {
             self.verify(now, doubtful);
         }
+    }
+
+    /// What an answer says of our surroundings, apart from ourselves.
+    pub(super) fn near_us(&self, answer: &krpc::Answer) -> Near {
+        let others = |nodes: &[Contact]| nodes.iter().copied().filter(|node| node.id != self.me.id).collect::<Vec<_>>();
+        let following = answer.nodes.get(..answer.gapless).unwrap_or_default();
+        Near { gapless: others(following).len(), contacts: others(&answer.nodes), everybody: answer.everybody }
     }
 
     /// Looks our own surroundings up, starting at `contact`.

@@ -12,6 +12,8 @@ pub struct View {
     pub standing: Standing,
     /// Everybody it knows, nearest first.
     pub contacts: Vec<Contact>,
+    /// Those of them that must not all die together: on the ring, its successor list.
+    pub lifeline: Vec<Contact>,
     /// Who shows it first: on the ring, its predecessor.
     pub watcher: Option<Contact>,
     /// What it holds.
@@ -25,6 +27,7 @@ impl Peer {
             me: self.me,
             standing: self.standing,
             contacts: self.overlay.contacts(),
+            lifeline: self.overlay.lifeline(),
             watcher: self.overlay.watcher(),
             files: self.shelf.iter().map(|(_, held)| held.manifest.holding()).collect(),
         }

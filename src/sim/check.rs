@@ -97,7 +97,7 @@ impl Checks {
         if !clockwise.is_sorted_by(|one, next| one < next) || clockwise.first() == Some(&Id::ZERO) {
             self.break_rule(now, format!("{me:?} has contacts out of order, twice, or itself: {clockwise:?}"));
         }
-        let successors: Vec<Id> = view.contacts.iter().take(LIST_LEN).map(|contact| contact.id).collect();
+        let successors: Vec<Id> = view.lifeline.iter().map(|contact| contact.id).collect();
         self.count_skips(me, &successors);
         if self.suspended || self.members.len() < 2 {
             return;
@@ -107,7 +107,13 @@ impl Checks {
         }
         let principals = self.members.keys().filter(|id| self.skipped.get(id).is_none_or(|count| *count == 0));
         if self.members.len() >= PRINCIPALS_FROM && principals.take(LIST_LEN + 1).count() <= LIST_LEN {
-            self.break_rule(now, format!("at most {LIST_LEN} principals among {} members", self.members.len()));
+            let worst = self.skips.iter().max_by_key(|(_, skips)| skips.len());
+            let (who, count) = worst.map_or((me, 0), |(id, skips)| (*id, skips.len()));
+            let members = self.members.len();
+            self.break_rule(
+                now,
+                format!("at most {LIST_LEN} principals among {members} members: {who:?} skips {count} of them"),
+            );
         }
     }
 
@@ -145,7 +151,7 @@ impl Checks {
         for (position, (id, at)) in self.members.iter().enumerate() {
             let view = hosts[*at].peer.view();
             let expected = (1..ids.len()).take(len).map(|step| ids[(position + step) % ids.len()]);
-            let actual = view.contacts.iter().take(len).map(|contact| contact.id);
+            let actual = view.lifeline.iter().take(len).map(|contact| contact.id);
             for (rank, (expected, actual)) in expected.clone().zip(actual.clone()).enumerate() {
                 if expected != actual {
                     return Err(format!("{id:?} has {actual:?} as successor {}, not {expected:?}", rank + 1));

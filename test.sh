@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what the tests need, and runs every test.
+#
+#   ./test.sh            format, lints, documentation, all tests: under 15 minutes on two cores from nothing
+#   ./test.sh nightly    also the long proofs (many seeds, long intervals, gigabytes)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '\n== %s\n' "$*"; }
+
+install() { # PACKAGE COMMAND: a Debian package, where its command is missing and can be had
+    command -v "$2" >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get install -y -q --no-install-recommends "$1" >/dev/null || { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "$1" >/dev/null; }
+    else
+        echo "The tests need $2 (Debian package $1)." >&2
+        return 1
+    fi
+}
+
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+
+say "What the tests need"
+install tmux tmux
+rustup target list --installed 2>/dev/null | grep -q wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+
+say "Format"
+cargo fmt --check
+
+say "Lints"
+cargo clippy --locked --all-targets -- -D warnings
+
+say "The pure floors compile for wasm"
+cargo build --locked --lib --no-default-features --target wasm32-unknown-unknown
+
+say "Documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+say "Tests"
+if [ "${1:-}" = nightly ]; then
+    cargo test --locked --release -- --include-ignored
+else
+    cargo test --locked
+fi
