@@ -93,7 +93,7 @@ fn datagrams() -> Vec<Vec<u8>> {
     let holding =
         Holding { key: name.key(), version: u64::MAX, content: Content { hash: [0x9c; 32], len_bytes: u64::MAX >> 1 } };
     let nodes = (0..24).map(|n| Contact { id: Id::numbered(n), addr: ([127, 0, 0, 1], 9).into() }).collect();
-    let answer = Answer { nodes, own: true, files: vec![holding], lying: true };
+    let answer = Answer { nodes, own: true, files: vec![holding], lying: true, ..Answer::default() };
     let bodies = [
         question(Question::Ping(Ping::Quiet)),
         question(Question::Ping(Ping::Shown)),
@@ -362,7 +362,7 @@ fn forged_notices_do_not_rewire_the_ring() {
             }
             // An answer that nobody waits for.
             let nodes = vec![Contact { id: Id::numbered(3), addr: stranger.local_addr().unwrap() }];
-            let answer = Answer { nodes, own: true, files: Vec::new(), lying: false };
+            let answer = Answer { nodes, own: true, ..Answer::default() };
             let body = Body::Answer { from: Id::numbered(pretended), answer };
             stranger.send_to(&Message { transaction: vec![0, 1], leaving: true, body }.encode(to), to).unwrap();
         }

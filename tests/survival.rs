@@ -25,7 +25,7 @@ fn seven_with_files() -> Ring {
 fn two_neighbours_killed_at_once_leave_a_closed_ring_and_all_files() {
     let mut ring = seven_with_files();
     let (nine, fourteen) = (ring.take(9), ring.take(14));
-    [&nine, &fourteen].map(|peer| peer.signal(Signal::KILL));
+    [&nine, &fourteen].into_iter().for_each(|peer| peer.signal(Signal::KILL));
     ring[8].wait_for("Peer 9 is no longer alive", 5 * SECOND);
     // The second death shows as soon as pings went there too.
     ring.closes_within(5 * SECOND);
