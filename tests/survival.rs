@@ -45,6 +45,30 @@ fn two_neighbours_that_quit_one_after_the_other_leave_a_closed_ring_and_all_file
     ring.serves_everything();
 }
 
+// Known bug: within the first half second peer 5 knows only 8 and 9 and, from pings, its predecessors. When 9 goes it
+// takes the next it knows for its second successor, prints `My new second successor is Peer 2` and pings peer 2, and
+// half a second later corrects itself.
+#[test]
+#[ignore = "known bug: after a departure in the first half second a wrong second successor is told"]
+fn quitting_right_after_the_start_tells_the_right_successors() {
+    for _ in 0..5 {
+        let mut ring = Ring::seven("1");
+        let nine = ring.take(9);
+        nine.type_line("Quit");
+        assert!(nine.exit(SOON).success());
+        ring.closes_within(5 * SECOND);
+        let told = |first: u8, second: u8| {
+            [
+                "Peer 9 will depart from the network".to_owned(),
+                format!("My new first successor is Peer {first}"),
+                format!("My new second successor is Peer {second}"),
+            ]
+        };
+        assert_eq!(ring[8].told(), told(14, 19));
+        assert_eq!(ring[5].told(), told(8, 14));
+    }
+}
+
 #[test]
 fn joins_go_right_at_both_ends_and_between() {
     let mut ring = seven_with_files();
@@ -108,13 +132,12 @@ fn a_number_already_alive_is_refused_and_the_ring_unchanged() {
     ring.serves_everything();
 }
 
-#[test]
-fn a_peer_paused_for_20_seconds_is_not_dead_and_calls_nobody_dead() {
+fn a_pause_is_no_death(pause: Duration) {
     let ring = seven_with_files();
     ring[14].signal(Signal::STOP);
     let paused = Instant::now();
     // What is waited for is that nothing is said: there is no condition to wait for instead.
-    while paused.elapsed() < 20 * SECOND {
+    while paused.elapsed() < pause {
         assert_eq!(ring.told(), [""; 0]);
         thread::sleep(SECOND / 2);
     }
@@ -128,6 +151,17 @@ fn a_peer_paused_for_20_seconds_is_not_dead_and_calls_nobody_dead() {
     assert_eq!(ring.told(), [""; 0]);
     ring.closes_within(SECOND);
     ring.serves_everything();
+}
+
+#[test]
+fn a_peer_paused_for_20_seconds_is_not_dead_and_calls_nobody_dead() {
+    a_pause_is_no_death(20 * SECOND);
+}
+
+#[test]
+#[ignore = "nightly: takes most of a minute"]
+fn a_peer_paused_for_45_seconds_is_not_dead_and_calls_nobody_dead() {
+    a_pause_is_no_death(45 * SECOND);
 }
 
 /// Stores and requests a file of this length, while pings go on every second.
