@@ -254,7 +254,8 @@ fn a_departure_right_after_the_start_tells_the_right_successors() {
         seven.news();
         seven.world.quit(seven.at(9));
         seven.world.run_for(10 * SECOND);
-        let left = [(5, News::Departing(id(9))), (5, changed(8, 14)), (8, News::Departing(id(9))), (8, changed(14, 19))];
+        let left =
+            [(5, News::Departing(id(9))), (5, changed(8, 14)), (8, News::Departing(id(9))), (8, changed(14, 19))];
         assert_eq!(seven.news(), left, "seed {seed}");
     }
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
@@ -27,6 +27,10 @@ const WAITING_ORDERS: usize = 64;
 
 /// Most happenings that wait to be read; whoever has more waits.
 const WAITING_HAPPENINGS: usize = 64;
+
+/// Most callers the system lets wait for us. While we are paused all neighbours knock, and to whom the queue is full we
+/// are dead: with 128, as the standard library has it, six neighbours filled it within 21 s at an interval of 1 s.
+const WAITING_CALLERS: u32 = 4096;
 
 /// Most events kept for a slow listener, who loses the oldest.
 const KEPT_EVENTS: usize = 1024;
@@ -109,7 +113,7 @@ impl Host {
             _ => StartError::Listen { addr, error },
         };
         let udp = UdpSocket::bind(addr).await.map_err(listen)?;
-        let tcp = TcpListener::bind(addr).await.map_err(listen)?;
+        let tcp = listen_at(addr).map_err(listen)?;
         let store = Store::open(&config.folders.store)?;
 
         let (happen, happenings) = mpsc::channel(WAITING_HAPPENINGS);
@@ -156,6 +160,15 @@ impl Host {
         })?;
         Ok(answer)
     }
+}
+
+/// A door with a long queue before it.
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is ours again right after we were killed.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(WAITING_CALLERS)
 }
 
 fn peer_config(config: &Config, store: &Store) -> peer::Config {

@@ -39,6 +39,8 @@ pub struct Ring {
     clockwise: BTreeMap<Id, Entry>,
     /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
     reach: Id,
+    /// What our first successor said last of those who follow.
+    said: Near,
     chance: Chance,
     round: Round,
     stabilise_at: Moment,
@@ -81,6 +83,7 @@ impl Ring {
             clockwise: successors.iter().filter(|contact| contact.id != me).map(entry).collect(),
             // Peers that start together know two successors: nobody is between these, but others may follow.
             reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
+            said: Near::default(),
             stabilise_at: now + chance.around(STABILISE_SOON),
             finger_at: now + chance.around(FINGER_EVERY),
             chance,
@@ -145,10 +148,20 @@ impl Ring {
         }
     }
 
-    /// How far an answer reaches without a gap.
-    fn known_to(&self, near_us: &Near) -> Id {
-        let following = near_us.following().iter().map(|contact| self.me.clockwise_to(contact.id));
-        if near_us.everybody { Id::MAX } else { following.max().unwrap_or(Id::ZERO) }
+    /// Goes as far as we have heard from everybody who is said to follow us.
+    fn extend_reach(&mut self, now: Moment) {
+        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
+        let following = self.said.following();
+        let heard = following.iter().map(distance).take_while(|at| self.clockwise.contains_key(at));
+        let reach = match heard.clone().count() == following.len() && self.said.everybody {
+            true => Id::MAX,
+            false => heard.max().unwrap_or(Id::ZERO),
+        };
+        if reach > self.reach {
+            self.reach = reach;
+            // A list that grows wants to know more: peers that start together begin with two.
+            self.hurry(now);
+        }
     }
 
     fn hurry(&mut self, now: Moment) {
@@ -201,6 +214,7 @@ impl Overlay for Ring {
         let known = self.clockwise.insert(distance, Entry { contact, heard: Some(now), suspect: false });
         if known.is_none() {
             self.changes += 1;
+            self.extend_reach(now);
             if self.is_neighbour(distance) {
                 self.hurry(now);
             }
@@ -343,20 +357,19 @@ impl Overlay for Ring {
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
         let from = self.me.clockwise_to(from);
-        let known_to = self.known_to(near_us).max(from);
+        let known_to = near_us.following().iter().map(distance).max().unwrap_or(from);
         let doubtful = self.clockwise.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
-        if known_to > self.reach {
-            self.reach = known_to;
-            // A list that grows wants to know more: peers that start together begin with two.
-            self.hurry(now);
-        }
+        self.said = near_us.clone();
+        self.extend_reach(now);
         doubtful
     }
 
-    fn joined(&mut self, near_us: &Near) {
-        self.reach = self.known_to(near_us);
+    fn joined(&mut self, now: Moment, near_us: &Near) {
+        self.reach = Id::ZERO;
+        self.said = near_us.clone();
+        self.extend_reach(now);
     }
 
     fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact> {
@@ -513,7 +526,7 @@ mod tests {
     fn an_answer_says_how_far_it_is_gapless() {
         let heard: Vec<u8> = (1..=16).chain(200..=215).collect();
         let mut ring = ring(0, &heard);
-        ring.joined(&Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
+        ring.joined(NOW, &Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
         ring.lost(NOW, Id::numbered(3));
         let gapless = |key| ring.near(Id::numbered(key), 24).gapless;
         assert_eq!(gapless(215), 10, "215 itself, then 1 to 10 without 3");

@@ -1,0 +1,309 @@
+//! What the ring survives, with real processes: afterwards it is closed, within the times people were promised, and
+//! every peer gets every file that was stored, bit for bit.
+
+mod common;
+
+use common::{Lab, Ring, SEVEN, SOON, noise};
+use rustix::process::Signal;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The seven with files in places all round, pings every second.
+fn seven_with_files() -> Ring {
+    let mut ring = Ring::seven("1");
+    for (at, name, len_bytes) in [(2, "0009", 3 << 20), (14, "0014", 100_000), (19, "0003", 1), (8, "0200", 70_000)] {
+        ring.store(at, name, &noise(len_bytes, at.into()));
+    }
+    ring.mark();
+    ring
+}
+
+#[test]
+fn two_neighbours_killed_at_once_leave_a_closed_ring_and_all_files() {
+    let mut ring = seven_with_files();
+    let (nine, fourteen) = (ring.take(9), ring.take(14));
+    [&nine, &fourteen].into_iter().for_each(|peer| peer.signal(Signal::KILL));
+    ring[8].wait_for("Peer 9 is no longer alive", 5 * SECOND);
+    // The second death shows as soon as pings went there too.
+    ring.closes_within(5 * SECOND);
+    ring.serves_everything();
+}
+
+#[test]
+fn two_neighbours_that_quit_one_after_the_other_leave_a_closed_ring_and_all_files() {
+    let mut ring = seven_with_files();
+    let (nine, fourteen) = (ring.take(9), ring.take(14));
+    nine.type_line("Quit");
+    thread::sleep(SECOND / 5);
+    fourteen.type_line("Quit");
+    assert!([nine, fourteen].iter().all(|peer| peer.exit(SOON).success()));
+    ring.closes_within(5 * SECOND);
+    ring.told_no_death();
+    ring.serves_everything();
+}
+
+// Known bug: within the first half second peer 5 knows only 8 and 9 and, from pings, its predecessors. When 9 goes it
+// takes the next it knows for its second successor, prints `My new second successor is Peer 2` and pings peer 2, and
+// half a second later corrects itself.
+#[test]
+#[ignore = "known bug: after a departure in the first half second a wrong second successor is told"]
+fn quitting_right_after_the_start_tells_the_right_successors() {
+    for _ in 0..5 {
+        let mut ring = Ring::seven("1");
+        let nine = ring.take(9);
+        nine.type_line("Quit");
+        assert!(nine.exit(SOON).success());
+        ring.closes_within(5 * SECOND);
+        let told = |first: u8, second: u8| {
+            [
+                "Peer 9 will depart from the network".to_owned(),
+                format!("My new first successor is Peer {first}"),
+                format!("My new second successor is Peer {second}"),
+            ]
+        };
+        assert_eq!(ring[8].told(), told(14, 19));
+        assert_eq!(ring[5].told(), told(8, 14));
+    }
+}
+
+#[test]
+fn joins_go_right_at_both_ends_and_between() {
+    let mut ring = seven_with_files();
+    for (number, known) in [(1, 8), (200, 2), (3, 19)] {
+        ring.join(number, known);
+        ring.closes_within(5 * SECOND);
+    }
+    ring.told_no_death();
+    ring.serves_everything();
+}
+
+#[test]
+fn two_join_into_one_gap_at_once() {
+    let mut ring = seven_with_files();
+    ring.join(16, 4);
+    ring.join(17, 9);
+    ring.closes_within(10 * SECOND);
+    ring.told_no_death();
+    ring.serves_everything();
+}
+
+#[test]
+fn joining_before_anybodys_first_ping_works() {
+    let mut ring = Ring::seven_unsettled("1");
+    ring.join(15, 4);
+    ring[15].wait_for("Join request has been accepted", SOON);
+    ring.closes_within(10 * SECOND);
+    ring.settles();
+    ring.told_no_death();
+    ring.store(15, "0015", b"fifteen");
+    ring.serves_everything();
+}
+
+// Known bug, fails about one time in three: `Ring::owns` takes whomever it heard from last, going clockwise, for the
+// predecessor, so a peer 5 that has heard only its successors 8 and 9 thinks that (9, 5] is its own, and says "not
+// found" (or takes a Store of) 0015 until peer 4 has pinged it.
+#[test]
+#[ignore = "known bug: a peer just started claims places that are not its own"]
+fn a_request_in_the_first_moments_of_a_ring_is_served() {
+    for _ in 0..10 {
+        let mut ring = Ring::seven_unsettled("1");
+        ring.join(15, 4);
+        ring[15].wait_for("Join request has been accepted", SOON);
+        ring.store(15, "0015", b"fifteen");
+        ring.serves_everything();
+    }
+}
+
+#[test]
+fn a_number_already_alive_is_refused_and_the_ring_unchanged() {
+    let ring = seven_with_files();
+    let twin = ring.lab.start_in(&ring.lab.folder("twin"), &format!("join 8@127.0.0.1:{} 4 1", ring.lab.port(99)));
+    assert_eq!(twin.exit(SOON).code(), Some(7));
+    let last = twin.transcript().pop().expect("it says why");
+    let where_it_is = format!("at 127.0.0.1:{}", ring.lab.port(8));
+    assert!(last.text.contains("number already") && last.text.contains(&where_it_is), "{last:?}");
+    assert_eq!(twin.told(), [""; 0]);
+    ring.closes_within(SECOND);
+    let told: Vec<String> = ring.told().into_iter().filter(|told| !told.contains("Join request")).collect();
+    assert!(told.is_empty(), "{told:?}");
+    ring.serves_everything();
+}
+
+fn a_pause_is_no_death(pause: Duration) {
+    let ring = seven_with_files();
+    ring[14].signal(Signal::STOP);
+    let paused = Instant::now();
+    // What is waited for is that nothing is said: there is no condition to wait for instead.
+    while paused.elapsed() < pause {
+        assert_eq!(ring.told(), [""; 0]);
+        thread::sleep(SECOND / 2);
+    }
+    ring[14].signal(Signal::CONT);
+    ring[14].wait_for("Ping response received from Peer 19", 10 * SECOND);
+    ring.mark();
+    for peer in [8, 9] {
+        ring[peer].wait_for("Ping response received from Peer 14", 10 * SECOND);
+    }
+    ring[2].wait_for("Ping request message received from Peer 14", 10 * SECOND);
+    assert_eq!(ring.told(), [""; 0]);
+    ring.closes_within(SECOND);
+    ring.serves_everything();
+}
+
+#[test]
+fn a_peer_paused_for_20_seconds_is_not_dead_and_calls_nobody_dead() {
+    a_pause_is_no_death(20 * SECOND);
+}
+
+#[test]
+#[ignore = "nightly: takes most of a minute"]
+fn a_peer_paused_for_45_seconds_is_not_dead_and_calls_nobody_dead() {
+    a_pause_is_no_death(45 * SECOND);
+}
+
+/// Stores and requests a file of this length, while pings go on every second.
+fn pings_go_on_during_a_transfer(len_bytes: usize, limit: Duration) {
+    let mut ring = Ring::seven("1");
+    let block = noise(64 << 20, 2);
+    let source = ring.lab.source("0009", b"");
+    let mut file = fs::File::create(&source).unwrap();
+    for number in 0..len_bytes.div_ceil(block.len()) {
+        std::io::Write::write_all(&mut file, &(number as u64).to_le_bytes()).unwrap();
+        std::io::Write::write_all(&mut file, &block[..block.len().min(len_bytes - number * block.len()) - 8]).unwrap();
+    }
+    drop(file);
+    ring.store_file(4, &source, limit);
+    ring[2].order(&source);
+    ring[2].gets(&source, limit);
+    ring.told_no_death();
+    let successors: Vec<(u8, [u8; 2])> = SEVEN.into();
+    for (number, [first, second]) in successors {
+        let lines = ring[number].transcript();
+        let sent = lines.iter().filter(|line| line.text.starts_with("Ping requests sent")).count();
+        for successor in [first, second] {
+            let text = format!("Ping response received from Peer {successor}");
+            let answered = lines.iter().filter(|line| line.text == text).count();
+            // The last round may be under way; the first pings of the first peers found nobody yet.
+            assert!(answered + 1 >= sent, "peer {number}: {answered} of {sent} pings answered by {successor}");
+        }
+        let mut rounds = lines.iter().filter(|line| line.text.starts_with("Ping requests sent")).map(|line| line.at);
+        let mut last = rounds.next().unwrap();
+        for round in rounds {
+            assert!(round - last < 3 * SECOND, "peer {number} sent no pings for {:?}", round - last);
+            last = round;
+        }
+    }
+    ring.closes_within(SECOND);
+}
+
+#[test]
+fn pings_go_on_while_half_a_gigabyte_moves() {
+    pings_go_on_during_a_transfer(512 << 20, 60 * SECOND);
+}
+
+#[test]
+#[ignore = "nightly: takes a minute and 10 GiB of disk"]
+fn pings_go_on_while_two_gigabytes_move() {
+    pings_go_on_during_a_transfer(2 << 30, 600 * SECOND);
+}
+
+#[test]
+fn a_file_whose_owner_was_killed_is_served_by_the_next() {
+    let mut ring = seven_with_files();
+    ring.take(9).kill();
+    // At once, before anybody knows of the death.
+    ring[2].order(&ring.files[0]);
+    ring[2].wait_for("Peer 14 had File 0009", SOON);
+    ring[2].gets(&ring.files[0], SOON);
+    ring.serves_everything();
+    ring.closes_within(5 * SECOND);
+    ring.serves_everything();
+}
+
+#[test]
+fn a_holder_that_dies_in_mid_transfer_is_replaced_by_the_next() {
+    let mut ring = Ring::seven("1");
+    let source = ring.lab.source("0009", &noise(300 << 20, 9));
+    ring.store_file(9, &source, 60 * SECOND);
+    ring[2].order(&source);
+    ring[2].wait_for("Receiving File 0009 from Peer 9", SOON);
+    ring.take(9).kill();
+    ring[2].wait_until(SOON, "the next peer is asked", |line| {
+        line.text.starts_with("File 0009 from Peer 9: ") && line.text.ends_with("the next peer is asked")
+    });
+    ring[2].gets(&source, 60 * SECOND);
+    ring[2].wait_for("Receiving File 0009 from Peer 14", SECOND);
+}
+
+#[test]
+fn a_peer_killed_and_started_again_keeps_its_files() {
+    let mut ring = Ring::empty(Lab::new(), "1");
+    ring.start("init 8 --replicas 1 --dir .");
+    let peer = &ring[8];
+    let source = ring.lab.source("0009", &noise(1 << 20, 1));
+    peer.type_line(&format!("Store {}", source.display()));
+    peer.wait_for("Stored 0009: 1 copy, at Peer 8", SOON);
+    ring.take(8).kill();
+    ring.start("init 8 --replicas 1 --dir .");
+    ring[8].order(&source);
+    ring[8].gets(&source, SOON);
+}
+
+#[test]
+fn all_peers_killed_at_once_and_started_again_keep_all_files() {
+    let mut ring = seven_with_files();
+    let files = ring.files.clone();
+    ring.peers.values().for_each(|peer| peer.signal(Signal::KILL));
+    ring.peers.clear();
+    for (number, [first, second]) in SEVEN {
+        ring.start(&format!("init {number} {first} {second} 1"));
+    }
+    ring.settles();
+    assert_eq!(ring.files, files);
+    ring.serves_everything();
+}
+
+/// From the kill to the line, in the worst case: just after a ping was answered.
+fn death_is_told_in_time(seconds: u32) {
+    let mut ring = Ring::seven(&seconds.to_string());
+    ring[8].wait_for("Ping response received from Peer 14", (seconds + 2) * SECOND);
+    let fourteen = ring.take(14);
+    let killed = Instant::now();
+    fourteen.signal(Signal::KILL);
+    let limit = (seconds + 4) * SECOND;
+    let told = [8, 9].map(|number| {
+        let told = ring[number].wait_for("Peer 14 is no longer alive", limit + SECOND);
+        ring.closes_within(SECOND * 2);
+        told - killed
+    });
+    eprintln!("interval {seconds} s: death told after {told:?}");
+    assert!(told.iter().all(|told| *told <= limit), "{told:?}");
+    // And it is told by these two alone, once.
+    let deaths = ring.told().into_iter().filter(|told| told.contains("no longer alive")).count();
+    assert_eq!(deaths, 2, "{:?}", ring.told());
+}
+
+#[test]
+fn death_is_told_within_5_seconds_at_interval_1() {
+    death_is_told_in_time(1);
+}
+
+#[test]
+fn death_is_told_within_9_seconds_at_interval_5() {
+    death_is_told_in_time(5);
+}
+
+#[test]
+#[ignore = "nightly: takes half a minute"]
+fn death_is_told_within_19_seconds_at_interval_15() {
+    death_is_told_in_time(15);
+}
+
+#[test]
+#[ignore = "nightly: takes a minute"]
+fn death_is_told_within_34_seconds_at_interval_30() {
+    death_is_told_in_time(30);
+}
