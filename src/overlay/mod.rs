@@ -86,6 +86,9 @@ pub trait Overlay: Send {
     /// Where a search that people watch goes next, if it is to take one hop at a time.
     fn next_hop(&self) -> Option<Vec<Contact>>;
 
+    /// What is ours to keep is known. Not so in the first moments of peers that start together.
+    fn knows_its_range(&self, now: Moment) -> bool;
+
     /// The key is ours to keep, as far as we know.
     fn owns(&self, key: Id) -> bool;
 
@@ -94,13 +97,13 @@ pub trait Overlay: Send {
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>>;
 
     /// `from` told us who is near us. Contacts it should have named, did they live for it.
-    fn consulted(&mut self, now: Moment, from: Id, near_us: &Near) -> Vec<Contact>;
+    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;
 
     /// We have joined, and were told who is near us.
-    fn joined(&mut self, now: Moment, near_us: &Near);
+    fn joined(&mut self, near_us: &Near);
 
     /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
-    fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact>;
+    fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact>;
 
     /// What is due now.
     fn chores(&mut self, now: Moment) -> Vec<Chore>;

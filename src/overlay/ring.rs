@@ -22,6 +22,9 @@ pub const LIST_LEN: usize = 16;
 const STABILISE_EVERY: Duration = Duration::from_secs(4);
 /// Time to the next round when a neighbour has just changed.
 const STABILISE_SOON: Duration = Duration::from_millis(500);
+/// A peer that starts in a ring and hears of nobody before it for so long takes whom it knows for its predecessor.
+/// Guess: the others have been started by then, or this one is alone for now.
+const RANGE_KNOWN_AFTER: Duration = Duration::from_secs(5);
 /// Time between two looks at a finger. Guess.
 const FINGER_EVERY: Duration = Duration::from_secs(20);
 /// A contact not heard for so long is pinged. Guess: fingers are the only ones that nothing else refreshes.
@@ -41,6 +44,9 @@ pub struct Ring {
     reach: Id,
     /// What our first successor said last of those who follow.
     said: Near,
+    /// Until then who is before us, and so what is ours to keep, may not be known: peers that start together know only
+    /// who is after them.
+    range_known_at: Moment,
     chance: Chance,
     round: Round,
     stabilise_at: Moment,
@@ -84,7 +90,8 @@ impl Ring {
             // Peers that start together know two successors: nobody is between these, but others may follow.
             reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
             said: Near::default(),
-            stabilise_at: now + chance.around(STABILISE_SOON),
+            range_known_at: if successors.is_empty() { Moment::START } else { now + RANGE_KNOWN_AFTER },
+            stabilise_at: now,
             finger_at: now + chance.around(FINGER_EVERY),
             chance,
             round: Round { to: Vec::new(), next: now },
@@ -113,8 +120,7 @@ impl Ring {
 
     /// The list goes all the way round.
     fn knows_everybody(&self) -> bool {
-        let last = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
-        self.clockwise.len() <= LIST_LEN && last <= self.reach
+        self.reach == Id::MAX && self.clockwise.len() <= LIST_LEN
     }
 
     fn is_neighbour(&self, distance: Id) -> bool {
@@ -149,7 +155,7 @@ impl Ring {
     }
 
     /// Goes as far as we have heard from everybody who is said to follow us.
-    fn extend_reach(&mut self, now: Moment) {
+    fn extend_reach(&mut self) {
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let following = self.said.following();
         let heard = following.iter().map(distance).take_while(|at| self.clockwise.contains_key(at));
@@ -157,10 +163,11 @@ impl Ring {
             true => Id::MAX,
             false => heard.max().unwrap_or(Id::ZERO),
         };
+        if reach == Id::MAX {
+            self.range_known_at = Moment::START;
+        }
         if reach > self.reach {
             self.reach = reach;
-            // A list that grows wants to know more: peers that start together begin with two.
-            self.hurry(now);
         }
     }
 
@@ -173,7 +180,9 @@ impl Ring {
         if now < self.stabilise_at {
             return None;
         }
-        self.stabilise_at = now + self.chance.around(STABILISE_EVERY);
+        // While contacts are known that the list does not reach, it can be made longer.
+        let complete = self.successors().count() >= self.clockwise.len().min(LIST_LEN);
+        self.stabilise_at = now + self.chance.around(if complete { STABILISE_EVERY } else { STABILISE_SOON });
         self.rounds += 1;
         let trusted = |entry: &&Entry| !entry.suspect;
         let whom = match self.rounds % 4 {
@@ -214,7 +223,7 @@ impl Overlay for Ring {
         let known = self.clockwise.insert(distance, Entry { contact, heard: Some(now), suspect: false });
         if known.is_none() {
             self.changes += 1;
-            self.extend_reach(now);
+            self.extend_reach();
             if self.is_neighbour(distance) {
                 self.hurry(now);
             }
@@ -314,7 +323,10 @@ impl Overlay for Ring {
                 contacts.push(entry.contact);
             }
         }
-        Near { contacts, gapless, everybody: self.knows_everybody() }
+        // Our list may end just where it began: at the last contact, who asks.
+        let full_circle = listed(offset) && self.clockwise.keys().next_back() == Some(&offset);
+        let everybody = self.clockwise.len() <= LIST_LEN && (full_circle || self.reach == Id::MAX);
+        Near { contacts, gapless, everybody }
     }
 
     fn next_hop(&self) -> Option<Vec<Contact>> {
@@ -350,7 +362,7 @@ impl Overlay for Ring {
         Some(all)
     }
 
-    fn consulted(&mut self, now: Moment, from: Id, near_us: &Near) -> Vec<Contact> {
+    fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
         if self.shown().first().is_none_or(|first| first.id != from) {
             return Vec::new();
         }
@@ -362,27 +374,39 @@ impl Overlay for Ring {
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
         self.said = near_us.clone();
-        self.extend_reach(now);
+        self.extend_reach();
         doubtful
     }
 
-    fn joined(&mut self, now: Moment, near_us: &Near) {
+    fn joined(&mut self, near_us: &Near) {
         self.reach = Id::ZERO;
         self.said = near_us.clone();
-        self.extend_reach(now);
+        self.extend_reach();
     }
 
-    fn contradict(&self, now: Moment, asker: Id) -> Vec<Contact> {
-        let asked_as_predecessor = self.clockwise.values().next().is_some_and(|first| first.contact.id == asker);
-        if asked_as_predecessor {
+    fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact> {
+        let first = self.clockwise.values().next().map(|first| first.contact.id);
+        if first == Some(asker) && self.clockwise.len() > 1 {
+            // Our successor asks us as its predecessor.
             return Vec::new();
         }
-        let nearer = self.predecessors().take_while(|entry| entry.contact.id != asker);
-        let doubtful = nearer.filter(|entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER));
-        doubtful.map(|entry| entry.contact).collect()
+        let nearer: Vec<&Entry> = self.predecessors().take_while(|entry| entry.contact.id != asker).collect();
+        let doubtful = nearer.iter().filter(|entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER));
+        let doubtful = doubtful.map(|entry| entry.contact).collect();
+        if nearer.is_empty() {
+            self.range_known_at = Moment::START;
+        }
+        doubtful
+    }
+
+    fn knows_its_range(&self, now: Moment) -> bool {
+        now >= self.range_known_at
     }
 
     fn chores(&mut self, now: Moment) -> Vec<Chore> {
+        if self.knows_its_range(now) {
+            self.range_known_at = Moment::START;
+        }
         let mut chores: Vec<Chore> = self.pings.drain(..).map(Chore::Ping).collect();
         let shown = self.shown();
         if !shown.is_empty() && self.settled() && (now >= self.round.next || shown != self.round.to) {
@@ -405,7 +429,8 @@ impl Overlay for Ring {
         }
         let round = if can_be_shown { self.round.next } else { Moment::NEVER };
         let finger = if self.fingers { self.finger_at } else { Moment::NEVER };
-        round.min(self.stabilise_at).min(finger)
+        let range = if self.range_known_at == Moment::START { Moment::NEVER } else { self.range_known_at };
+        round.min(self.stabilise_at).min(finger).min(range)
     }
 }
 
@@ -526,7 +551,7 @@ mod tests {
     fn an_answer_says_how_far_it_is_gapless() {
         let heard: Vec<u8> = (1..=16).chain(200..=215).collect();
         let mut ring = ring(0, &heard);
-        ring.joined(NOW, &Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
+        ring.joined(&Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
         ring.lost(NOW, Id::numbered(3));
         let gapless = |key| ring.near(Id::numbered(key), 24).gapless;
         assert_eq!(gapless(215), 10, "215 itself, then 1 to 10 without 3");
@@ -539,13 +564,13 @@ mod tests {
     fn a_successor_that_its_neighbour_does_not_name_is_doubted() {
         let mut ring = ring(5, &[2, 4, 8, 9, 14, 19]);
         let named = Near { contacts: [9, 19, 2, 4].map(contact).to_vec(), gapless: 4, everybody: false };
-        assert_eq!(numbers(&ring.consulted(NOW, Id::numbered(8), &named)), [14]);
-        assert_eq!(ring.consulted(NOW, Id::numbered(14), &named), []);
+        assert_eq!(numbers(&ring.consulted(Id::numbered(8), &named)), [14]);
+        assert_eq!(ring.consulted(Id::numbered(14), &named), []);
     }
 
     #[test]
     fn who_takes_us_for_its_successor_casts_doubt_on_those_in_between() {
-        let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
+        let mut ring = ring(14, &[2, 4, 5, 8, 9, 19]);
         let later = NOW + Duration::from_secs(10);
         assert_eq!(numbers(&ring.contradict(later, Id::numbered(5))), [9, 8]);
         assert_eq!(ring.contradict(later, Id::numbered(9)), []);

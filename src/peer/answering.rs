@@ -104,6 +104,12 @@ impl Peer {
         let answer = match question {
             Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
             _ if self.standing == Standing::Joining => Err(Refusal::busy()),
+            Question::FindNode { errand: Some(Errand::Store(_) | Errand::Request(_)), .. }
+                if self.standing == Standing::Member && !self.overlay.knows_its_range(now) =>
+            {
+                // It will be asked again, and know then.
+                return;
+            }
             Question::FindNode { target, errand } => {
                 if target == asker.id && !read_only && self.overlay.contact(asker.id) == Some(asker) {
                     let between = self.overlay.contradict(now, asker.id);
@@ -152,8 +158,10 @@ impl Peer {
                 self.consult(now, asker);
             }
             Ping::Lost(id) => {
-                if let Some(contact) = self.overlay.contact(id) {
-                    self.verify_known(now, contact);
+                if let Some(contact) =
+                    self.overlay.contact(id).filter(|_| self.overlay.contact(asker.id) == Some(asker))
+                {
+                    self.told_dead(now, contact);
                 }
             }
             Ping::Quiet | Ping::Shown | Ping::Moved => {}

@@ -44,6 +44,8 @@ struct Suspect {
     contact: Contact,
     since: Moment,
     silent: bool,
+    /// A neighbour says that it is dead.
+    told_dead: bool,
     port_open: Option<bool>,
 }
 
@@ -134,7 +136,7 @@ impl Peer {
             return;
         }
         let since = now - rpc::PING_EVERY * attempts;
-        let new = Suspect { contact, since, silent: false, port_open: None };
+        let new = Suspect { contact, since, silent: false, told_dead: false, port_open: None };
         self.liveness.suspects.entry(contact.id).or_insert(new);
         if attempts == 1 && self.told(contact.id) {
             // Neighbours die together: the other successor is asked now, not when this one is given up.
@@ -144,6 +146,17 @@ impl Peer {
             self.overlay.suspect(contact.id);
             self.out.push_back(Output::Probe { addr: contact.addr });
         }
+    }
+
+    /// A neighbour says that it is dead: its word and a closed port are enough.
+    pub(super) fn told_dead(&mut self, now: Moment, contact: Contact) {
+        if self.standing != Standing::Member || self.liveness.awaits(contact.id) {
+            return;
+        }
+        let new = Suspect { contact, since: now, silent: false, told_dead: false, port_open: None };
+        self.liveness.suspects.entry(contact.id).or_insert(new).told_dead = true;
+        self.out.push_back(Output::Probe { addr: contact.addr });
+        self.verify(now, contact);
     }
 
     /// It missed all attempts.
@@ -176,16 +189,17 @@ impl Peer {
 
     /// Decides about a suspect, when all is known that can be.
     fn judge(&mut self, now: Moment, id: Id) {
-        let Some(suspect) = self.liveness.suspects.get_mut(&id).filter(|suspect| suspect.silent) else { return };
+        let Some(suspect) = self.liveness.suspects.get_mut(&id) else { return };
         let contact = suspect.contact;
         match suspect.port_open {
-            None => {}
-            Some(true) if now.since(suspect.since) < SILENCE_LIMIT => {
+            Some(false) if suspect.silent || suspect.told_dead => self.dead(now, contact),
+            Some(true) if suspect.silent && now.since(suspect.since) < SILENCE_LIMIT => {
                 suspect.silent = false;
                 suspect.port_open = None;
                 self.verify(now, contact);
             }
-            Some(_) => self.dead(now, contact),
+            Some(true) if suspect.silent => self.dead(now, contact),
+            _ => {}
         }
     }
 

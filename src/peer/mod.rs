@@ -44,7 +44,7 @@ pub use interface::*;
 pub use view::View;
 
 use crate::ground::krpc::{Message, Question};
-use crate::ground::{Chance, Contact, Id, Manifest, Moment, Naming};
+use crate::ground::{Chance, Contact, FileName, Id, Manifest, Moment, Naming};
 use crate::overlay::{Overlay, Ring};
 use rpc::{Flags, Overdue, Patience, Rpc};
 use std::collections::{BTreeMap, VecDeque};
@@ -98,6 +98,8 @@ pub struct Peer {
     liveness: liveness::Liveness,
     upkeep: upkeep::Upkeep,
     joining: Option<joining::Joining>,
+    /// Stores and requests that wait for a ring whose peers have just started.
+    waiting_errands: Vec<(Ticket, FileName, errands::Goal)>,
     errands: BTreeMap<ErrandId, errands::ErrandJob>,
     last_errand: ErrandId,
     looks: BTreeMap<Ticket, answering::PendingLook>,
@@ -181,6 +183,7 @@ impl Peer {
             upkeep: upkeep::Upkeep::new(&overlay),
             overlay: Box::new(overlay),
             joining: None,
+            waiting_errands: Vec::new(),
             errands: BTreeMap::new(),
             last_errand: 0,
             looks: BTreeMap::new(),
@@ -258,6 +261,7 @@ impl Peer {
     fn settle(&mut self, now: Moment) {
         if self.standing == Standing::Member {
             self.tell_changes(now);
+            self.start_waiting_errands(now);
             self.do_chores(now);
         }
         self.hand_over(now);

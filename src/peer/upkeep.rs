@@ -123,14 +123,16 @@ impl Peer {
     /// Asks a contact whom it knows near us.
     pub(super) fn consult(&mut self, now: Moment, contact: Contact) {
         let question = Question::FindNode { target: self.me.id, errand: None };
-        self.ask(now, contact, question, Patience::Ping, Why::Consult(contact));
+        self.rpc.forget(|why| matches!(why, Why::Consult(c) if *c == contact && self.liveness.awaits(c.id)));
+        let patience = self.liveness.patience_with(contact.id);
+        self.ask(now, contact, question, patience, Why::Consult(contact));
     }
 
     /// It named these.
     pub(super) fn learn(&mut self, now: Moment, from: Contact, answer: &krpc::Answer) {
         let near_us = self.near_us(answer);
         self.verify_hearsay(now, &near_us.contacts);
-        for doubtful in self.overlay.consulted(now, from.id, &near_us) {
+        for doubtful in self.overlay.consulted(from.id, &near_us) {
             self.verify(now, doubtful);
         }
     }
