@@ -45,13 +45,9 @@ fn two_neighbours_that_quit_one_after_the_other_leave_a_closed_ring_and_all_file
     ring.serves_everything();
 }
 
-// Known bug: within the first half second peer 5 knows only 8 and 9 and, from pings, its predecessors. When 9 goes it
-// takes the next it knows for its second successor, prints `My new second successor is Peer 2` and pings peer 2, and
-// half a second later corrects itself.
 #[test]
-#[ignore = "known bug: after a departure in the first half second a wrong second successor is told"]
 fn quitting_right_after_the_start_tells_the_right_successors() {
-    for _ in 0..5 {
+    for _ in 0..3 {
         let mut ring = Ring::seven("1");
         let nine = ring.take(9);
         nine.type_line("Quit");
@@ -102,9 +98,10 @@ fn joining_before_anybodys_first_ping_works() {
     ring.serves_everything();
 }
 
-// Known bug, fails about one time in three: `Ring::owns` takes whomever it heard from last, going clockwise, for the
-// predecessor, so a peer 5 that has heard only its successors 8 and 9 thinks that (9, 5] is its own, and says "not
-// found" (or takes a Store of) 0015 until peer 4 has pinged it.
+// Known bug, nearly always seen within ten rounds: `Ring::owns` takes whomever it heard from last, going clockwise, for
+// the predecessor. A peer 5 that has heard only 8 and 9 so far thinks that (9, 5] is its own, and says "not found" of
+// 0015 until peer 4 has pinged it. A peer 15 that has just joined and knows only one other takes 2 for all copies that
+// there can be, and tells a Store with 2 of 3 copies, at Peers 15 and 4, as a plain success.
 #[test]
 #[ignore = "known bug: a peer just started claims places that are not its own"]
 fn a_request_in_the_first_moments_of_a_ring_is_served() {
