@@ -37,6 +37,8 @@ say "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 say "Tests"
+# Most tests of real processes wait: more of them at once than there are cores.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
 if [ "${1:-}" = nightly ]; then
     cargo test --locked --release -- --include-ignored
 else

@@ -6,9 +6,10 @@ mod common;
 use common::{Lab, Peer, Ring, SEVEN, SOON, eventually, noise};
 use p2p::ground::krpc::{Answer, Body, Errand, Message, Ping, Question, Refusal};
 use p2p::ground::{Contact, Content, FileName, Holding, Id};
+use rustix::net::{AddressFamily, SendFlags, SocketType};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -316,12 +317,8 @@ fn a_put_that_never_ends_leaves_nothing() {
 /// Sends a datagram that says it comes from elsewhere. False where we may not.
 fn send_forged(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
     let (SocketAddr::V4(from_v4), SocketAddr::V4(to_v4)) = (from, to) else { return false };
-    const RAW: i32 = 255;
-    let Ok(socket) =
-        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::from(3), Some(socket2::Protocol::from(RAW)))
-    else {
-        return false;
-    };
+    let raw = Some(rustix::net::ipproto::RAW);
+    let Ok(socket) = rustix::net::socket(AddressFamily::INET, SocketType::RAW, raw) else { return false };
     let udp_len = (payload.len() + 8) as u16;
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
     packet[2..4].copy_from_slice(&(udp_len + 20).to_be_bytes());
@@ -332,7 +329,7 @@ fn send_forged(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> bool {
         packet.extend(number.to_be_bytes());
     }
     packet.extend(payload);
-    socket.send_to(&packet, &SocketAddr::from((*to_v4.ip(), 0)).into()).is_ok()
+    rustix::net::sendto(&socket, &packet, SendFlags::empty(), &SocketAddrV4::new(*to_v4.ip(), 0)).is_ok()
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn two_neighbours_that_quit_one_after_the_other_leave_a_closed_ring_and_all_file
 
 #[test]
 fn quitting_right_after_the_start_tells_the_right_successors() {
-    for _ in 0..5 {
+    for _ in 0..3 {
         let mut ring = Ring::seven("1");
         let nine = ring.take(9);
         nine.type_line("Quit");

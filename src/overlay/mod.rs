@@ -100,7 +100,7 @@ pub trait Overlay: Send {
     fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;
 
     /// We have joined, and were told who is near us.
-    fn joined(&mut self, near_us: &Near);
+    fn joined(&mut self, now: Moment, near_us: &Near);
 
     /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
     fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact>;

@@ -25,6 +25,8 @@ const STABILISE_SOON: Duration = Duration::from_millis(500);
 /// A peer that starts in a ring and hears of nobody before it for so long takes whom it knows for its predecessor.
 /// Guess: the others have been started by then, or this one is alone for now.
 const RANGE_KNOWN_AFTER: Duration = Duration::from_secs(5);
+/// A peer that has just come knows so many successors before it says who keeps what. Guess: as many as keep a file.
+const KEEPERS_KNOWN: usize = 3;
 /// Time between two looks at a finger. Guess.
 const FINGER_EVERY: Duration = Duration::from_secs(20);
 /// A contact not heard for so long is pinged. Guess: fingers are the only ones that nothing else refreshes.
@@ -44,8 +46,9 @@ pub struct Ring {
     reach: Id,
     /// What our first successor said last of those who follow.
     said: Near,
-    /// Until then who is before us, and so what is ours to keep, may not be known: peers that start together know only
-    /// who is after them.
+    /// Who is before us is known. Not at once: peers that start together know only who is after them.
+    predecessor_known: bool,
+    /// From then on we go by what we know, however little that is.
     range_known_at: Moment,
     chance: Chance,
     round: Round,
@@ -90,6 +93,7 @@ impl Ring {
             // Peers that start together know two successors: nobody is between these, but others may follow.
             reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
             said: Near::default(),
+            predecessor_known: successors.is_empty(),
             range_known_at: if successors.is_empty() { Moment::START } else { now + RANGE_KNOWN_AFTER },
             stabilise_at: now,
             finger_at: now + chance.around(FINGER_EVERY),
@@ -163,9 +167,7 @@ impl Ring {
             true => Id::MAX,
             false => heard.max().unwrap_or(Id::ZERO),
         };
-        if reach == Id::MAX {
-            self.range_known_at = Moment::START;
-        }
+        self.predecessor_known |= reach == Id::MAX;
         if reach > self.reach {
             self.reach = reach;
         }
@@ -378,7 +380,8 @@ impl Overlay for Ring {
         doubtful
     }
 
-    fn joined(&mut self, near_us: &Near) {
+    fn joined(&mut self, now: Moment, near_us: &Near) {
+        self.range_known_at = now + RANGE_KNOWN_AFTER;
         self.reach = Id::ZERO;
         self.said = near_us.clone();
         self.extend_reach();
@@ -393,14 +396,13 @@ impl Overlay for Ring {
         let nearer: Vec<&Entry> = self.predecessors().take_while(|entry| entry.contact.id != asker).collect();
         let doubtful = nearer.iter().filter(|entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER));
         let doubtful = doubtful.map(|entry| entry.contact).collect();
-        if nearer.is_empty() {
-            self.range_known_at = Moment::START;
-        }
+        self.predecessor_known |= nearer.is_empty();
         doubtful
     }
 
     fn knows_its_range(&self, now: Moment) -> bool {
-        now >= self.range_known_at
+        let enough = || self.reach == Id::MAX || self.successors().count() >= KEEPERS_KNOWN;
+        now >= self.range_known_at || (self.predecessor_known && enough())
     }
 
     fn chores(&mut self, now: Moment) -> Vec<Chore> {
@@ -551,7 +553,7 @@ mod tests {
     fn an_answer_says_how_far_it_is_gapless() {
         let heard: Vec<u8> = (1..=16).chain(200..=215).collect();
         let mut ring = ring(0, &heard);
-        ring.joined(&Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
+        ring.joined(NOW, &Near { contacts: vec![contact(10)], gapless: 1, everybody: false });
         ring.lost(NOW, Id::numbered(3));
         let gapless = |key| ring.near(Id::numbered(key), 24).gapless;
         assert_eq!(gapless(215), 10, "215 itself, then 1 to 10 without 3");

@@ -182,7 +182,7 @@ impl Peer {
             return;
         }
         let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
-        self.overlay.joined(surroundings);
+        self.overlay.joined(now, surroundings);
         self.joining = None;
         self.standing = Standing::Member;
         self.note_successors();

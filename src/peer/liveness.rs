@@ -46,7 +46,17 @@ struct Suspect {
     silent: bool,
     /// A neighbour says that it is dead.
     told_dead: bool,
-    port_open: Option<bool>,
+    port: Port,
+}
+
+/// What is known of a suspect's port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Unknown,
+    /// A probe is under way. One is enough: a paused peer's queue of connections is soon full.
+    Asked,
+    Open,
+    Closed,
 }
 
 struct Grave {
@@ -136,7 +146,7 @@ impl Peer {
             return;
         }
         let since = now - rpc::PING_EVERY * attempts;
-        let new = Suspect { contact, since, silent: false, told_dead: false, port_open: None };
+        let new = Suspect { contact, since, silent: false, told_dead: false, port: Port::Unknown };
         self.liveness.suspects.entry(contact.id).or_insert(new);
         if attempts == 1 && self.told(contact.id) {
             // Neighbours die together: the other successor is asked now, not when this one is given up.
@@ -144,7 +154,7 @@ impl Peer {
         }
         if attempts == rpc::ATTEMPTS - 1 {
             self.overlay.suspect(contact.id);
-            self.out.push_back(Output::Probe { addr: contact.addr });
+            self.probe(contact.id);
         }
     }
 
@@ -153,9 +163,9 @@ impl Peer {
         if self.standing != Standing::Member || self.liveness.awaits(contact.id) {
             return;
         }
-        let new = Suspect { contact, since: now, silent: false, told_dead: false, port_open: None };
+        let new = Suspect { contact, since: now, silent: false, told_dead: false, port: Port::Unknown };
         self.liveness.suspects.entry(contact.id).or_insert(new).told_dead = true;
-        self.out.push_back(Output::Probe { addr: contact.addr });
+        self.probe(contact.id);
         self.verify(now, contact);
     }
 
@@ -180,7 +190,7 @@ impl Peer {
         let suspects = self.liveness.suspects.iter_mut().filter(|(_, suspect)| suspect.contact.addr == addr);
         let ids: Vec<Id> = suspects
             .map(|(id, suspect)| {
-                suspect.port_open = Some(open);
+                suspect.port = if open { Port::Open } else { Port::Closed };
                 *id
             })
             .collect();
@@ -191,15 +201,23 @@ impl Peer {
     fn judge(&mut self, now: Moment, id: Id) {
         let Some(suspect) = self.liveness.suspects.get_mut(&id) else { return };
         let contact = suspect.contact;
-        match suspect.port_open {
-            Some(false) if suspect.silent || suspect.told_dead => self.dead(now, contact),
-            Some(true) if suspect.silent && now.since(suspect.since) < SILENCE_LIMIT => {
+        match suspect.port {
+            Port::Closed if suspect.silent || suspect.told_dead => self.dead(now, contact),
+            Port::Open if suspect.silent && now.since(suspect.since) >= SILENCE_LIMIT => self.dead(now, contact),
+            Port::Open if suspect.silent => {
                 suspect.silent = false;
-                suspect.port_open = None;
+                suspect.port = Port::Unknown;
                 self.verify(now, contact);
             }
-            Some(true) if suspect.silent => self.dead(now, contact),
-            _ => {}
+            Port::Unknown if suspect.silent => self.probe(id),
+            Port::Unknown | Port::Asked | Port::Open | Port::Closed => {}
+        }
+    }
+
+    fn probe(&mut self, id: Id) {
+        if let Some(suspect) = self.liveness.suspects.get_mut(&id).filter(|suspect| suspect.port != Port::Asked) {
+            suspect.port = Port::Asked;
+            self.out.push_back(Output::Probe { addr: suspect.contact.addr });
         }
     }
 
