@@ -9,14 +9,15 @@
 //! - Predecessors are kept as deep as successors: they are the same map read backwards. They tell who keeps what.
 //! - A round consults the first successor, every fourth round the predecessor: the ring is mended in both directions.
 
+mod circle;
+
+pub use circle::LIST_LEN;
+
 use super::{Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
-use std::collections::BTreeMap;
+use circle::{Circle, Entry, power};
 use std::time::Duration;
 
-/// Successors kept, and predecessors. With 2 of them, killing half of ten peers cuts the ring in 99 of 100 trials;
-/// with 16, none of 4,000 did.
-pub const LIST_LEN: usize = 16;
 /// Time between two rounds of stabilisation while nothing changes. Guess: dead neighbours are noticed well before a
 /// minute is over, for a quarter of a question a second.
 const STABILISE_EVERY: Duration = Duration::from_secs(4);
@@ -41,11 +42,7 @@ pub struct Ring {
     me: Id,
     ping_interval: Duration,
     fingers: bool,
-    clockwise: BTreeMap<Id, Entry>,
-    /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
-    reach: Id,
-    /// What our first successor said last of those who follow.
-    said: Near,
+    circle: Circle,
     /// Who is before us is known. Not at once: peers that start together know only who is after them.
     predecessor_known: bool,
     /// From then on we go by what we know, however little that is.
@@ -58,13 +55,6 @@ pub struct Ring {
     finger: usize,
     pings: Vec<Contact>,
     changes: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    contact: Contact,
-    heard: Option<Moment>,
-    suspect: bool,
 }
 
 /// The last round of shown pings.
@@ -83,16 +73,11 @@ impl Ring {
         fingers: bool,
         mut chance: Chance,
     ) -> Ring {
-        let entry =
-            |contact: &Contact| (me.clockwise_to(contact.id), Entry { contact: *contact, heard: None, suspect: false });
         Ring {
             me,
             ping_interval,
             fingers,
-            clockwise: successors.iter().filter(|contact| contact.id != me).map(entry).collect(),
-            // Peers that start together know two successors: nobody is between these, but others may follow.
-            reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
-            said: Near::default(),
+            circle: Circle::of(me, successors),
             predecessor_known: successors.is_empty(),
             range_known_at: if successors.is_empty() { Moment::START } else { now + RANGE_KNOWN_AFTER },
             stabilise_at: now,
@@ -106,71 +91,9 @@ impl Ring {
         }
     }
 
-    fn successors(&self) -> impl Iterator<Item = &Entry> {
-        let listed = self.clockwise.range(..=self.reach).map(|(_, entry)| entry);
-        // Nobody known is before the first: it is listed whatever is known of the others.
-        let first = self.clockwise.values().take(1).filter(|first| self.me.clockwise_to(first.contact.id) > self.reach);
-        first.chain(listed).take(LIST_LEN)
-    }
-
-    fn predecessors(&self) -> impl Iterator<Item = &Entry> {
-        self.clockwise.values().rev().take(LIST_LEN)
-    }
-
-    /// The predecessor: the last who answered, going clockwise.
-    fn predecessor(&self) -> Option<&Entry> {
-        self.clockwise.values().rev().find(|entry| entry.heard.is_some())
-    }
-
-    /// The list goes all the way round.
-    fn knows_everybody(&self) -> bool {
-        self.reach == Id::MAX && self.clockwise.len() <= LIST_LEN
-    }
-
-    fn is_neighbour(&self, distance: Id) -> bool {
-        let successor = self.clockwise.keys().nth(LIST_LEN - 1).is_none_or(|last| distance <= *last);
-        successor || self.clockwise.keys().rev().nth(LIST_LEN - 1).is_none_or(|last| distance >= *last)
-    }
-
-    fn fills_a_finger(&self, distance: Id) -> bool {
-        self.fingers && self.clockwise.range(bucket(distance)).next().is_none()
-    }
-
-    /// Forgets whoever is neither successor, predecessor nor the first in its power of two.
-    fn prune(&mut self) {
-        let len = self.clockwise.len();
-        if len <= 2 * LIST_LEN {
-            return;
-        }
-        let middle = self.clockwise.keys().copied().enumerate().skip(LIST_LEN - 1).take(len + 1 - 2 * LIST_LEN);
-        let mut kept = None;
-        let mut surplus = Vec::new();
-        for (at, distance) in middle {
-            let same_power = kept.is_some_and(|kept| power(kept) == power(distance));
-            if at >= LIST_LEN && (same_power || !self.fingers) {
-                surplus.push(distance);
-            } else {
-                kept = Some(distance);
-            }
-        }
-        for distance in surplus {
-            self.clockwise.remove(&distance);
-        }
-    }
-
     /// Goes as far as we have heard from everybody who is said to follow us.
     fn extend_reach(&mut self) {
-        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
-        let following = self.said.following();
-        let heard = following.iter().map(distance).take_while(|at| self.clockwise.contains_key(at));
-        let reach = match heard.clone().count() == following.len() && self.said.everybody {
-            true => Id::MAX,
-            false => heard.max().unwrap_or(Id::ZERO),
-        };
-        self.predecessor_known |= reach == Id::MAX;
-        if reach > self.reach {
-            self.reach = reach;
-        }
+        self.predecessor_known |= self.circle.extend_reach();
     }
 
     fn hurry(&mut self, now: Moment) {
@@ -183,13 +106,13 @@ impl Ring {
             return None;
         }
         // While contacts are known that the list does not reach, it can be made longer.
-        let complete = self.successors().count() >= self.clockwise.len().min(LIST_LEN);
+        let complete = self.circle.successors().count() >= self.circle.entries.len().min(LIST_LEN);
         self.stabilise_at = now + self.chance.around(if complete { STABILISE_EVERY } else { STABILISE_SOON });
         self.rounds += 1;
         let trusted = |entry: &&Entry| !entry.suspect;
         let whom = match self.rounds % 4 {
-            0 => self.predecessors().find(trusted),
-            _ => self.successors().find(trusted),
+            0 => self.circle.predecessors().find(trusted),
+            _ => self.circle.successors().find(trusted),
         };
         whom.map(|entry| Chore::Consult(entry.contact))
     }
@@ -200,14 +123,14 @@ impl Ring {
             return None;
         }
         self.finger_at = now + self.chance.around(FINGER_EVERY);
-        let lowest = power(*self.clockwise.keys().nth(LIST_LEN - 1)?);
+        let lowest = power(*self.circle.entries.keys().nth(LIST_LEN - 1)?);
         self.finger = if self.finger + 1 < Id::BITS { (self.finger + 1).max(lowest) } else { lowest };
         Some(Chore::LookUp(self.me.plus(Id::power_of_two(self.finger))))
     }
 
     fn refresh_stalest(&mut self, now: Moment) -> Option<Chore> {
         let stale = |entry: &&Entry| entry.heard.is_some_and(|heard| now.since(heard) > STALE_AFTER);
-        let stalest = self.clockwise.values().filter(stale).min_by_key(|entry| entry.heard)?;
+        let stalest = self.circle.entries.values().filter(stale).min_by_key(|entry| entry.heard)?;
         Some(Chore::Ping(stalest.contact))
     }
 }
@@ -222,43 +145,43 @@ impl Overlay for Ring {
         if distance == Id::ZERO {
             return;
         }
-        let known = self.clockwise.insert(distance, Entry { contact, heard: Some(now), suspect: false });
+        let known = self.circle.entries.insert(distance, Entry { contact, heard: Some(now), suspect: false });
         if known.is_none() {
             self.changes += 1;
             self.extend_reach();
-            if self.is_neighbour(distance) {
+            if self.circle.is_neighbour(distance) {
                 self.hurry(now);
             }
-            self.prune();
+            self.circle.prune(self.fingers);
         }
     }
 
     fn heard_of(&self, contact: Contact) -> bool {
         let distance = self.me.clockwise_to(contact.id);
-        match self.clockwise.get(&distance) {
+        match self.circle.entries.get(&distance) {
             _ if distance == Id::ZERO => false,
             Some(known) => known.heard.is_none() || known.suspect,
-            None => self.is_neighbour(distance) || self.fills_a_finger(distance),
+            None => self.circle.is_neighbour(distance) || (self.fingers && self.circle.lacks_power_of(distance)),
         }
     }
 
     fn suspect(&mut self, id: Id) {
-        if let Some(entry) = self.clockwise.get_mut(&self.me.clockwise_to(id)) {
+        if let Some(entry) = self.circle.entries.get_mut(&self.me.clockwise_to(id)) {
             entry.suspect = true;
         }
     }
 
     fn lost(&mut self, now: Moment, id: Id) {
         let distance = self.me.clockwise_to(id);
-        let full_to = self.clockwise.keys().nth(LIST_LEN - 1).copied();
-        if self.clockwise.remove(&distance).is_none() {
+        let full_to = self.circle.entries.keys().nth(LIST_LEN - 1).copied();
+        if self.circle.entries.remove(&distance).is_none() {
             return;
         }
         if full_to.is_some_and(|last| distance <= last)
-            && let Some(last) = self.clockwise.keys().nth(LIST_LEN - 2)
+            && let Some(last) = self.circle.entries.keys().nth(LIST_LEN - 2)
         {
             // The list is shorter now, until the next round: a finger does not fill the gap.
-            self.reach = self.reach.min(*last);
+            self.circle.reach = self.circle.reach.min(*last);
         }
         if !self.settled() {
             self.stabilise_at = now;
@@ -266,7 +189,7 @@ impl Overlay for Ring {
         self.changes += 1;
         self.hurry(now);
         let doubtful = |entry: &&Entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER);
-        let neighbours = self.successors().chain(self.predecessors()).filter(doubtful);
+        let neighbours = self.circle.successors().chain(self.circle.predecessors()).filter(doubtful);
         let mut pings: Vec<Contact> = neighbours.map(|entry| entry.contact).collect();
         pings.sort();
         pings.dedup();
@@ -274,27 +197,27 @@ impl Overlay for Ring {
     }
 
     fn contacts(&self) -> Vec<Contact> {
-        self.clockwise.values().map(|entry| entry.contact).collect()
+        self.circle.entries.values().map(|entry| entry.contact).collect()
     }
 
     fn contact(&self, id: Id) -> Option<Contact> {
-        self.clockwise.get(&self.me.clockwise_to(id)).map(|entry| entry.contact)
+        self.circle.entries.get(&self.me.clockwise_to(id)).map(|entry| entry.contact)
     }
 
     fn shown(&self) -> Vec<Contact> {
-        self.successors().take(2).map(|entry| entry.contact).collect()
+        self.circle.successors().take(2).map(|entry| entry.contact).collect()
     }
 
     fn settled(&self) -> bool {
-        self.successors().count() >= self.clockwise.len().min(2)
+        self.circle.successors().count() >= self.circle.entries.len().min(2)
     }
 
     fn lifeline(&self) -> Vec<Contact> {
-        self.successors().map(|entry| entry.contact).collect()
+        self.circle.successors().map(|entry| entry.contact).collect()
     }
 
     fn watcher(&self) -> Option<Contact> {
-        self.predecessor().map(|entry| entry.contact)
+        self.circle.predecessor().map(|entry| entry.contact)
     }
 
     fn changes(&self) -> u64 {
@@ -302,66 +225,25 @@ impl Overlay for Ring {
     }
 
     fn near(&self, key: Id, count: usize) -> Near {
-        let offset = self.me.clockwise_to(key);
-        let trusted = |(_, entry): &(&Id, &Entry)| !entry.suspect && entry.heard.is_some();
-        let after = self.clockwise.range(offset..).chain(self.clockwise.range(..offset)).filter(trusted);
-        let before = self.clockwise.range(..offset).rev().chain(self.clockwise.range(offset..).rev()).filter(trusted);
-        // Our successor asks us as its predecessor: it wants to know who is before it. Others want to know who keeps.
-        let by_successor = self.clockwise.keys().next() == Some(&offset);
-        let ahead = if by_successor { count / 3 } else { count - count / 3 };
-        let mut contacts: Vec<Contact> = after.take(ahead).map(|(_, entry)| entry.contact).collect();
-        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
-        let before_me = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
-        let listed = |distance: Id| distance <= self.reach;
-        let gapless = match () {
-            () if offset >= before_me => {
-                contacts.iter().map(distance).take_while(|d| *d >= offset || listed(*d)).count()
-            }
-            () if listed(offset) => contacts.iter().map(distance).take_while(|d| *d >= offset && listed(*d)).count(),
-            () => 0,
-        };
-        for (_, entry) in before.take(count - ahead) {
-            if !contacts.contains(&entry.contact) {
-                contacts.push(entry.contact);
-            }
-        }
-        // Our list may end just where it began: at the last contact, who asks.
-        let full_circle = listed(offset) && self.clockwise.keys().next_back() == Some(&offset);
-        let everybody = self.clockwise.len() <= LIST_LEN && (full_circle || self.reach == Id::MAX);
-        Near { contacts, gapless, everybody }
+        self.circle.near(key, count)
     }
 
     fn next_hop(&self) -> Option<Vec<Contact>> {
         if self.fingers {
             return None;
         }
-        let successor = self.clockwise.values().find(|entry| !entry.suspect);
+        let successor = self.circle.entries.values().find(|entry| !entry.suspect);
         // The predecessor goes along: it turns a search back that has overshot because of a peer just joined.
-        let predecessor = self.predecessor().filter(|entry| !entry.suspect);
+        let predecessor = self.circle.predecessor().filter(|entry| !entry.suspect);
         Some(successor.into_iter().chain(predecessor).map(|entry| entry.contact).collect())
     }
 
     fn owns(&self, key: Id) -> bool {
-        self.predecessor().is_none_or(|before| {
-            let mine = before.contact.id.clockwise_to(self.me);
-            let distance = before.contact.id.clockwise_to(key);
-            distance != Id::ZERO && distance <= mine
-        })
+        self.circle.owns(key)
     }
 
     fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>> {
-        let from_me = self.me.clockwise_to(key);
-        let behind = from_me == Id::ZERO
-            || self.predecessors().last().is_some_and(|last| self.me.clockwise_to(last.contact.id) < from_me);
-        let ahead =
-            || self.successors().filter(|entry| self.me.clockwise_to(entry.contact.id) >= from_me).count() >= count;
-        if !(self.knows_everybody() || behind || ahead()) {
-            return None;
-        }
-        let mut all: Vec<Id> = self.clockwise.values().map(|entry| entry.contact.id).chain([self.me]).collect();
-        all.sort_by_key(|id| Geometry::Ring.keeping(*id, key));
-        all.truncate(count);
-        Some(all)
+        self.circle.keepers(key, count)
     }
 
     fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
@@ -372,28 +254,28 @@ impl Overlay for Ring {
         let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
         let from = self.me.clockwise_to(from);
         let known_to = near_us.following().iter().map(distance).max().unwrap_or(from);
-        let doubtful = self.clockwise.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
+        let doubtful = self.circle.entries.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
-        self.said = near_us.clone();
+        self.circle.said = near_us.clone();
         self.extend_reach();
         doubtful
     }
 
     fn joined(&mut self, now: Moment, near_us: &Near) {
         self.range_known_at = now + RANGE_KNOWN_AFTER;
-        self.reach = Id::ZERO;
-        self.said = near_us.clone();
+        self.circle.reach = Id::ZERO;
+        self.circle.said = near_us.clone();
         self.extend_reach();
     }
 
     fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact> {
-        let first = self.clockwise.values().next().map(|first| first.contact.id);
-        if first == Some(asker) && self.clockwise.len() > 1 {
+        let first = self.circle.entries.values().next().map(|first| first.contact.id);
+        if first == Some(asker) && self.circle.entries.len() > 1 {
             // Our successor asks us as its predecessor.
             return Vec::new();
         }
-        let nearer: Vec<&Entry> = self.predecessors().take_while(|entry| entry.contact.id != asker).collect();
+        let nearer: Vec<&Entry> = self.circle.predecessors().take_while(|entry| entry.contact.id != asker).collect();
         let doubtful = nearer.iter().filter(|entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER));
         let doubtful = doubtful.map(|entry| entry.contact).collect();
         self.predecessor_known |= nearer.is_empty();
@@ -401,7 +283,7 @@ impl Overlay for Ring {
     }
 
     fn knows_its_range(&self, now: Moment) -> bool {
-        let enough = || self.reach == Id::MAX || self.successors().count() >= KEEPERS_KNOWN;
+        let enough = || self.circle.reach == Id::MAX || self.circle.successors().count() >= KEEPERS_KNOWN;
         now >= self.range_known_at || (self.predecessor_known && enough())
     }
 
@@ -436,19 +318,6 @@ impl Overlay for Ring {
     }
 }
 
-/// The exponent of the highest power of two in a distance that is not zero.
-fn power(distance: Id) -> usize {
-    let bytes = distance.as_bytes();
-    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(Id::LEN - 1);
-    (Id::LEN - 1 - first) * 8 + (bytes[first].max(1).ilog2() as usize)
-}
-
-/// All distances with the same highest power of two.
-fn bucket(distance: Id) -> std::ops::RangeInclusive<Id> {
-    let low = Id::power_of_two(power(distance));
-    low..=low.plus(low.plus(Id::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,7 +345,7 @@ mod tests {
         let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
         assert_eq!(numbers(&ring.contacts()), [19, 2, 4, 5, 8, 9]);
         assert_eq!(numbers(&ring.shown()), [19, 2]);
-        assert_eq!(ring.predecessor().unwrap().contact, contact(9));
+        assert_eq!(ring.circle.predecessor().unwrap().contact, contact(9));
     }
 
     #[test]
