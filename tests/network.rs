@@ -118,8 +118,10 @@ fn a_partition_heals_into_one_ring_and_no_acknowledged_file_is_lost() {
         world.heal();
         let one = world.run_while(5 * MINUTE, SECOND, |world| world.check_ideal().is_err());
         assert!(one, "seed {seed}: {:?}", world.check_ideal());
+        world.check_rules();
         world.run_for(10 * SECOND);
         assert_all_found(&mut world, seed, &stores);
+        assert_unbroken(&world, seed);
     }
 }
 
@@ -233,5 +235,44 @@ fn two_stores_of_one_name_at_once_leave_one_version_everywhere() {
         assert!(stores.iter().all(|store| world.is_stored(*store)), "seed {seed}");
         let copies = stores.map(|store| world.copies("minutes.txt", content_of(&world, store)));
         assert!(copies == [3, 0] || copies == [0, 3], "seed {seed}: {copies:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_alone_has_many_files_hands_them_all_over_before_it_goes() {
+    for seed in 0..12 {
+        let mut world = World::new(seed, stormy(0.0));
+        let lone = world.start_alone();
+        let names: Vec<String> = (0..60).map(|at| format!("file {at}")).collect();
+        let stores: Vec<Ticket> = names.iter().map(|name| world.store(lone, name, 1_000_000)).collect();
+        world.run_for(10 * SECOND);
+        for _ in 0..3 {
+            world.join(lone);
+        }
+        world.run_for(3 * SECOND / 2);
+        let quit = world.quit(lone);
+        world.run_for(60 * SECOND);
+        assert!(matches!(world.record(quit).answer, Some((_, Answer::Left))), "seed {seed}");
+        for (name, store) in names.iter().zip(stores) {
+            assert!(world.copies(name, content_of(&world, store)) > 0, "seed {seed}: {name} is lost");
+        }
+    }
+}
+
+#[test]
+fn an_acknowledged_copy_is_a_copy() {
+    for seed in 0..100 {
+        let mut world = grown(seed, stormy(0.0), 10);
+        let members = world.members();
+        let stores = [1, 6].map(|at| world.store(members[at], "minutes.txt", 3_000_000));
+        world.run_while(60 * SECOND, SECOND / 20, |world| !stores.iter().all(|store| world.is_stored(*store)));
+        // The later version is acknowledged last: what was said of it is true at that moment.
+        let last = stores.into_iter().max_by_key(|store| match &world.record(*store).answer {
+            Some((_, Answer::Stored { manifest, .. })) => manifest.holding().rank(),
+            other => panic!("seed {seed}: {other:?}"),
+        });
+        let last = last.unwrap();
+        let Some((_, Answer::Stored { copies, .. })) = &world.record(last).answer else { unreachable!() };
+        assert_eq!(world.copies("minutes.txt", content_of(&world, last)), copies.len(), "seed {seed}");
     }
 }

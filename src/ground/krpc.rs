@@ -11,7 +11,7 @@
 //! ```
 
 use super::bencode::{self, DictWriter, Malformed, Value, Writer};
-use super::{Contact, Content, FileName, Holding, Id};
+use super::{Contact, Content, FileName, Holding, Id, Manifest};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
 
@@ -375,7 +375,8 @@ fn files_in(dict: &Value) -> Vec<Holding> {
             content: Content { len_bytes: number(28), hash: bytes[36..].try_into().expect("32 bytes of 68") },
         }
     };
-    bytes.chunks_exact(68).take(MAX_FILES).map(one).collect()
+    let sane = |holding: &Holding| holding.version <= Manifest::MAX_VERSION;
+    bytes.chunks_exact(68).take(MAX_FILES).map(one).filter(sane).collect()
 }
 
 /// An address and port: 6 bytes, or 18 for IPv6.

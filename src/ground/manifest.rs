@@ -37,6 +37,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// No file is stored so often. What claims more is no manifest: one more would have no place on the wire.
+    pub const MAX_VERSION: u64 = 1 << 62;
+
     /// What is said of it where the name is known already.
     pub fn holding(&self) -> Holding {
         Holding { key: self.name.key(), version: self.version, content: self.content }

@@ -47,6 +47,9 @@ async fn serve(mut stream: TcpStream, hands: Arc<Hands>) {
     let Ok(opening) = timeout(SILENCE, read_opening(&mut stream)).await else { return };
     let Ok(mut stream) = blocking(stream) else { return };
     let work = move |hands: &Hands| match opening {
+        Ok(Opening::Put { .. }) if hands.is_closed() => {
+            let _ = transfer::refuse(&mut stream, "it is leaving");
+        }
         Ok(Opening::Put { manifest, .. }) => take(&mut stream, hands, manifest),
         Ok(Opening::Get { name, content, offset, from }) => give(&mut stream, hands, name, content, offset, from),
         Err(error @ (BadFrame::Version(_) | BadFrame::Unknown)) => {

@@ -8,6 +8,7 @@ use crate::store::{Store, source};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -20,6 +21,8 @@ const INCOMING: usize = 16;
 const OUTGOING: usize = 8;
 /// Most files read or hashed at once, apart from transfers.
 const AT_FILES: usize = 4;
+/// Most looks into folders at once: these are short, and must not wait for files that are hashed.
+const LOOKING: usize = 4;
 /// Most doors knocked at, at once.
 const KNOCKING: usize = 32;
 
@@ -53,16 +56,20 @@ pub struct Hands {
     pub(super) outgoing: Semaphore,
     pub(super) at_files: Semaphore,
     knocking: Semaphore,
+    looking: Semaphore,
+    closed: AtomicBool,
 }
 
 impl Hands {
     /// Threads for all that blocks.
-    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES;
+    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING;
 
     /// The hands of peer `id`.
     pub fn new(id: Id, folders: Folders, store: Store, happen: mpsc::Sender<Happening>) -> Hands {
-        let [incoming, outgoing, at_files, knocking] = [INCOMING, OUTGOING, AT_FILES, KNOCKING].map(Semaphore::new);
-        Hands { id, folders, store, happen, incoming, outgoing, at_files, knocking }
+        let sizes = [INCOMING, OUTGOING, AT_FILES, KNOCKING, LOOKING];
+        let [incoming, outgoing, at_files, knocking, looking] = sizes.map(Semaphore::new);
+        let closed = AtomicBool::new(false);
+        Hands { id, folders, store, happen, incoming, outgoing, at_files, knocking, looking, closed }
     }
 
     /// Says what happened.
@@ -99,18 +106,26 @@ impl Hands {
 
     /// Looks for an assignment's file that nobody stored.
     pub async fn look(self: Arc<Self>, ticket: Ticket, name: FileName) {
-        let _turn = turn(&self.at_files).await;
+        let _turn = turn(&self.looking).await;
         let hands = self.clone();
         let found = block(move || hands.find_unstored(&name).is_some()).await;
         self.happen(Happening::Input(Input::Looked { ticket, found })).await;
     }
 
-    /// Drops a copy.
-    pub async fn forget(self: Arc<Self>, manifest: Manifest) {
-        let _turn = turn(&self.at_files).await;
-        let hands = self.clone();
+    /// Drops a copy. At once, though it blocks for a moment: later it might be a copy that was given anew.
+    pub fn forget(&self, manifest: &Manifest) {
         // What the disk does not let go is found again at the next start, and offered to its keepers.
-        block(move || _ = hands.store.forget(&manifest)).await;
+        let _ = self.store.forget(manifest);
+    }
+
+    /// From now on nobody gives us anything to keep.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// We are leaving.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Finds out whether somebody holds this port open.

@@ -130,6 +130,9 @@ impl Life {
     }
 
     fn command(&mut self, ticket: Ticket, command: Command) {
+        if command == Command::Leave {
+            self.hands.close();
+        }
         self.peer.handle(self.now(), Input::Command { ticket, command });
     }
 
@@ -143,7 +146,7 @@ impl Life {
                 Output::Move { ticket, task } => self.carry(ticket, task),
                 Output::Probe { addr } => _ = self.tasks.spawn(self.hands.clone().probe(addr)),
                 Output::Look { ticket, name } => _ = self.tasks.spawn(self.hands.clone().look(ticket, name)),
-                Output::Forget(manifest) => _ = self.tasks.spawn(self.hands.clone().forget(manifest)),
+                Output::Forget(manifest) => self.hands.forget(&manifest),
                 Output::Answer { ticket, answer } => {
                     if answer == Answer::Left {
                         fate = Fate::Leave;

@@ -76,7 +76,8 @@ impl Peer {
             Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
             Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
             Why::Offer(_, keys) => self.offer_unanswered(now, &keys),
-            Why::Round(_) | Why::Verify(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
+            Why::Verify(contact) => self.verify_refused(contact),
+            Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
         }
     }
 
@@ -117,6 +118,7 @@ impl Peer {
                 }
                 let answer = self.answer_find_node(asker, target, errand.as_ref());
                 match errand {
+                    Some(Errand::Request(_)) if self.is_being_looked_for(asker.addr, &transaction) => return,
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
                         let ticket = self.fresh_ticket();
                         self.out.push_back(Output::Look { ticket, name: name.clone() });
@@ -211,6 +213,14 @@ impl Peer {
     /// The assignment's files may lie in the owner's working folder though nobody stored them.
     fn worth_a_look(&self, name: &FileName, answer: &krpc::Answer) -> bool {
         answer.own && answer.files.is_empty() && name.four_digits().is_some() && self.looks.len() < MAX_LOOKS
+    }
+
+    /// The same question was asked before, and is answered when the look is over.
+    fn is_being_looked_for(&self, from: SocketAddr, question: &[u8]) -> bool {
+        self.looks.values().any(|look| match look {
+            PendingLook::Question { asker, transaction, .. } => *asker == from && transaction == question,
+            PendingLook::Errand(_) => false,
+        })
     }
 
     fn tell_request(&mut self, name: FileName, answer: &krpc::Answer) {

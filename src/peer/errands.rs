@@ -132,11 +132,13 @@ impl Peer {
         let key = job.name.key();
         let holding = answer.files.into_iter().find(|holding| holding.key == key);
         match &mut job.goal {
-            Goal::Store(store) => store.supersede(holding),
+            // Once bytes are moving their version is settled; a later one elsewhere refuses them.
+            Goal::Store(store) if matches!(job.phase, Phase::Searching(_)) => store.supersede(holding),
+            Goal::Store(_) => {}
             Goal::Request(request) => request.heard(contact, holding, answer.lying),
         }
         if let Phase::Searching(search) = &mut job.phase {
-            search.lookup.answered(contact.id, &answer.nodes);
+            search.answered(contact.id, &answer.nodes);
         }
         self.errand_heard(now, id, job, contact);
     }

@@ -50,11 +50,6 @@ impl Handover {
     pub fn is_idle(&self) -> bool {
         self.agenda.is_empty() && self.wanted.is_empty() && self.open_offers == 0 && self.uploads.is_empty()
     }
-
-    /// Files that a keeper gets, or is about to get.
-    pub fn under_way(&self) -> impl Iterator<Item = Id> {
-        self.uploads.iter().map(|(_, key)| *key).chain(self.wanted.iter().map(|(_, key)| *key))
-    }
 }
 
 impl Peer {
@@ -104,7 +99,7 @@ impl Peer {
         }
         if changes != self.handover.changes_seen && self.standing == Standing::Member {
             self.handover.changes_seen = changes;
-            self.plan_all(now);
+            if self.leaving.is_some() { self.handover_now(now) } else { self.plan_all(now) }
         }
         if now >= self.handover.recheck_at {
             self.handover.recheck_at = now + self.chance.around(RECHECK_EVERY);
@@ -130,7 +125,7 @@ impl Peer {
             let place = self.naming.place(&held.manifest.name);
             let Some(keepers) = self.keepers_to_be(place) else {
                 if !self.refresh_keepers(now, place, key) {
-                    self.handover.agenda.insert((now + RETRY, key));
+                    self.handover.agenda.insert((now + self.retry(), key));
                 }
                 continue;
             };
@@ -200,7 +195,7 @@ impl Peer {
             if there.iter().any(|holding| holding.key == *key && holding.rank() >= ours) {
                 held.confirmed.insert(from.id);
                 self.look_again(now, *key);
-            } else {
+            } else if !self.handover.wanted.contains(&(from, *key)) {
                 self.handover.wanted.push_back((from, *key));
             }
         }
@@ -208,7 +203,8 @@ impl Peer {
 
     pub(super) fn offer_unanswered(&mut self, now: Moment, keys: &[Id]) {
         self.handover.open_offers -= 1;
-        self.handover.agenda.extend(keys.iter().map(|key| (now + RETRY, *key)));
+        let retry = now + self.retry();
+        self.handover.agenda.extend(keys.iter().map(|key| (retry, *key)));
     }
 
     fn upload_to(&mut self, to: Contact, key: Id) {
@@ -216,13 +212,18 @@ impl Peer {
         if !self.handover.uploads.insert((to.id, key)) {
             return;
         }
+        let file = held.manifest.holding();
         let task = Move::Upload { manifest: held.manifest.clone(), source: None, to };
-        self.move_bytes(MovePurpose::Handover(to, key), task);
+        self.move_bytes(MovePurpose::Handover(to, file), task);
     }
 
-    pub(super) fn handed_over(&mut self, now: Moment, to: Contact, key: Id, outcome: Result<(), MoveError>) {
+    pub(super) fn handed_over(&mut self, now: Moment, to: Contact, file: &Holding, outcome: Result<(), MoveError>) {
+        let key = file.key;
         self.handover.uploads.remove(&(to.id, key));
+        let replaced = self.shelf.holding(key) != Some(*file);
         match outcome {
+            // What went out says nothing of the version that is here now.
+            _ if replaced => drop(self.handover.agenda.insert((now, key))),
             Ok(()) | Err(MoveError::Outdated { .. }) => {
                 if let Some(held) = self.shelf.get_mut(key) {
                     held.confirmed.insert(to.id);
@@ -233,9 +234,14 @@ impl Peer {
                 if let MoveError::Unreachable(_) = error {
                     self.verify_known(now, to);
                 }
-                self.handover.agenda.insert((now + RETRY, key));
+                self.handover.agenda.insert((now + self.retry(), key));
             }
         }
+    }
+
+    /// Who leaves has no time to wait.
+    fn retry(&self) -> Duration {
+        if self.leaving.is_some() { SETTLE } else { RETRY }
     }
 
     /// A copy that we need not keep is looked at again when somebody confirmed to have it: it may be the last word.

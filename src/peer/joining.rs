@@ -99,7 +99,7 @@ impl Peer {
                     let why = Why::Joining(Asked::Rival(rival.addr));
                     self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
                 }
-                search.lookup.answered(contact.id, &others);
+                search.answered(contact.id, &others);
                 if let Some(joining) = &mut self.joining
                     && near_us.following().len() >= joining.surroundings.following().len()
                 {

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 /// Handing over copies that others have too ends after this: they will be made anew without us.
 const COPIES_LIMIT: Duration = Duration::from_secs(3);
+/// Who waits longer than this is told why.
+const TELL_AFTER: Duration = Duration::from_millis(500);
 /// A file that nobody else has is handed over to the end, within reason.
 const LAST_COPY_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// However few answer our goodbye, we go after this.
@@ -57,8 +59,8 @@ impl Peer {
             }
             return;
         }
-        let last_copies = self.last_copies_under_way();
-        if last_copies > 0 && !leaving.told_of_handover {
+        let last_copies = self.last_copies();
+        if last_copies > 0 && !leaving.told_of_handover && now.since(leaving.since) > TELL_AFTER {
             self.leaving.as_mut().expect("seen just above").told_of_handover = true;
             return self.news(News::HandingOver { files: last_copies });
         }
@@ -70,9 +72,10 @@ impl Peer {
         self.leaving.as_mut().expect("seen just above").until = until;
     }
 
-    fn last_copies_under_way(&self) -> usize {
-        let last = |key: &Id| self.shelf.get(*key).is_some_and(|held| held.confirmed.is_empty());
-        self.handover.under_way().filter(last).collect::<BTreeSet<Id>>().len()
+    /// Files that nobody else is known to have, while there is somebody who could take them.
+    fn last_copies(&self) -> usize {
+        let somebody = !self.overlay.contacts().is_empty();
+        self.shelf.iter().filter(|(_, held)| somebody && held.confirmed.is_empty()).count()
     }
 
     fn say_goodbye(&mut self, now: Moment) {

@@ -94,6 +94,11 @@ impl Peer {
         }
     }
 
+    /// Somebody is there, but does not want to talk to us: neither proof of life nor of death.
+    pub(super) fn verify_refused(&mut self, contact: Contact) {
+        self.liveness.verifying.remove(&contact.id);
+    }
+
     /// Pings a contact that failed us elsewhere.
     pub(super) fn verify_known(&mut self, now: Moment, contact: Contact) {
         if self.standing == Standing::Member && self.overlay.contact(contact.id) == Some(contact) {

@@ -44,7 +44,7 @@ pub use interface::*;
 pub use view::View;
 
 use crate::ground::krpc::{Message, Question};
-use crate::ground::{Chance, Contact, FileName, Id, Manifest, Moment, Naming};
+use crate::ground::{Chance, Contact, FileName, Holding, Id, Manifest, Moment, Naming};
 use crate::overlay::{Overlay, Ring};
 use rpc::{Flags, Overdue, Patience, Rpc};
 use std::collections::{BTreeMap, VecDeque};
@@ -159,7 +159,7 @@ enum MovePurpose {
     /// A request.
     Request(ErrandId, Contact),
     /// Keeping a file at its keepers.
-    Handover(Contact, Id),
+    Handover(Contact, Holding),
 }
 
 impl Peer {
@@ -216,7 +216,7 @@ impl Peer {
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
                 Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
                 Some(MovePurpose::Request(errand, at)) => self.downloaded(now, errand, at, outcome),
-                Some(MovePurpose::Handover(to, key)) => self.handed_over(now, to, key, outcome),
+                Some(MovePurpose::Handover(to, file)) => self.handed_over(now, to, &file, outcome),
                 None => {}
             },
             Input::Received(manifest) => self.received(now, manifest),

@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 /// How many keepers are asked for a file before it counts as nowhere: more than hold copies, in case of changes.
 const KEEPERS_ASKED: usize = 8;
 
+/// How often a request starts anew because of that. Guess.
+const MAX_REPLACED: usize = 3;
+
 /// A request under way.
 #[derive(Default)]
 pub(super) struct Request {
@@ -21,6 +24,8 @@ pub(super) struct Request {
     holders: Vec<Holder>,
     /// How many holders have been tried: they stand first.
     tried: usize,
+    /// How often a holder turned out to have another version by now.
+    replaced: usize,
     last_error: Option<MoveError>,
 }
 
@@ -32,6 +37,13 @@ struct Holder {
 }
 
 impl Request {
+    /// Forgets what everybody said.
+    fn start_anew(&mut self) {
+        self.asked.clear();
+        self.holders.clear();
+        (self.tried, self.surveyed) = (0, 0);
+    }
+
     /// A peer said what it has.
     pub fn heard(&mut self, contact: Contact, holding: Option<Holding>, lying: bool) {
         self.asked.insert(contact.id);
@@ -143,6 +155,13 @@ impl Peer {
         match outcome {
             Ok(()) => self.answer(job.ticket, Answer::Fetched { name: job.name, from: from.id }),
             Err(MoveError::Local(reason)) => self.answer(job.ticket, Answer::Failed { name: job.name, reason }),
+            Err(MoveError::Missing) if request.replaced < MAX_REPLACED => {
+                // It had it a moment ago: a store is replacing the version. All are asked anew.
+                request.replaced += 1;
+                request.start_anew();
+                request.heard(self.me, self.shelf.named(&job.name), false);
+                self.fetch_next(now, id, job);
+            }
             Err(error) => {
                 request.last_error = Some(error.clone());
                 self.news(News::HolderFailed { name: job.name.clone(), holder: from.id, error });

@@ -23,6 +23,8 @@ pub(super) struct Search {
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
     hop_by_hop: bool,
     step_back: bool,
+    /// Who has been asked to show another way: until it answers, nobody else is asked.
+    stepping_back: Option<Id>,
 }
 
 impl Search {
@@ -44,7 +46,7 @@ impl Search {
 
     fn new(overlay: &dyn Overlay, lookup: Lookup, errand: Option<Errand>) -> Search {
         let hop_by_hop = errand.is_some() && overlay.next_hop().is_some();
-        Search { lookup, errand, hop_by_hop, step_back: false }
+        Search { lookup, errand, hop_by_hop, step_back: false, stepping_back: None }
     }
 
     /// What to do now.
@@ -53,10 +55,14 @@ impl Search {
             let target = self.lookup.key();
             match self.lookup.nearest_answered() {
                 Some(contact) if contact.id != me => {
+                    self.stepping_back = Some(contact.id);
                     return Want::Ask(contact, Question::FindNode { target, errand: None });
                 }
                 _ => overlay.near(target, START).contacts.into_iter().for_each(|contact| self.lookup.hear_of(contact)),
             }
+        }
+        if self.stepping_back.is_some() {
+            return Want::Wait;
         }
         match self.lookup.next_step() {
             Step::Ask(contact) => {
@@ -74,9 +80,16 @@ impl Search {
         }
     }
 
+    /// It answered, and named these.
+    pub fn answered(&mut self, id: Id, named: &[Contact]) {
+        self.stepping_back.take_if(|asked| *asked == id);
+        self.lookup.answered(id, named);
+    }
+
     /// It will not answer. One hop at a time nobody else is known then: the last who answered is asked for more.
     pub fn failed(&mut self, id: Id) {
         self.step_back = self.hop_by_hop && self.lookup.nearest_answered().is_none_or(|last| last.id != id);
+        self.stepping_back.take_if(|asked| *asked == id);
         self.lookup.failed(id);
     }
 }

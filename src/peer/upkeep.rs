@@ -188,7 +188,7 @@ impl Peer {
         self.verify_hearsay(now, named);
         let Some(mut refresh) = self.upkeep.refreshes.remove(&id) else { return };
         let others: Vec<Contact> = named.iter().copied().filter(|named| named.id != self.me.id).collect();
-        refresh.search.lookup.answered(contact.id, &others);
+        refresh.search.answered(contact.id, &others);
         self.go_on_refreshing(now, id, refresh);
     }
 

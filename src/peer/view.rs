@@ -43,6 +43,11 @@ impl Peer {
         self.standing
     }
 
+    /// It is leaving, or gone: whoever drives it refuses files for it.
+    pub fn takes_nothing(&self) -> bool {
+        self.leaving.is_some() || self.standing == Standing::Gone
+    }
+
     /// Counts up whenever one of its contacts comes or goes.
     pub fn changes(&self) -> u64 {
         self.overlay.changes()

@@ -231,7 +231,7 @@ impl World {
                 if source.is_none() && !self.hosts[at].disk.holds(&manifest) {
                     return Err(MoveError::Local("it is not in the store any more".to_owned()));
                 }
-                if self.hosts[there].state == State::Paused || self.hosts[there].peer.standing() == Standing::Gone {
+                if self.hosts[there].state == State::Paused || self.hosts[there].peer.takes_nothing() {
                     return Err(unreachable());
                 }
                 self.hosts[there].disk.put(manifest.clone())?;

@@ -50,7 +50,8 @@ pub fn read(value: &Value) -> Result<Manifest, BadRecord> {
         let name = FileName::parse(value.get("name")?.text()?).ok()?;
         let hash = value.get("hash")?.bytes()?.try_into().ok()?;
         let content = Content { hash, len_bytes: value.get("len")?.count()? };
-        Some(Manifest { name, version: value.get("version")?.count()?, content })
+        let version = value.get("version")?.count().filter(|version| *version <= Manifest::MAX_VERSION)?;
+        Some(Manifest { name, version, content })
     };
     manifest().ok_or(BadRecord::Malformed)
 }
