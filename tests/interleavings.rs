@@ -1,0 +1,119 @@
+//! Anything may happen in between: joins, quits, kills, pauses and stores in an order that the seed decides.
+//!
+//! Kills leave time for repair: fewer than R holders of a file die between two repairs.
+
+use p2p::ground::Chance;
+use p2p::peer::{Answer, Command, Ticket};
+use p2p::sim::{Weather, World};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const FILES: usize = 6;
+
+/// A network, and all stores of each of its files.
+struct Interleaving {
+    world: World,
+    chance: Chance,
+    stores: Vec<Vec<Ticket>>,
+}
+
+impl Interleaving {
+    fn start(seed: u64) -> Interleaving {
+        let loss = if seed.is_multiple_of(2) { 0.0 } else { 0.03 };
+        let mut world = World::new(seed, Weather { loss, duplication: 0.01, ..Weather::default() });
+        let mut chance = Chance::seeded(!seed);
+        let first = world.start_alone();
+        for _ in 0..chance.within(1..25) {
+            world.join(first);
+            world.run_for(Duration::from_millis(chance.within(0..1500)));
+        }
+        world.run_for(20 * SECOND);
+        Interleaving { world, chance, stores: vec![Vec::new(); FILES] }
+    }
+
+    fn something_happens(&mut self) {
+        let members = self.world.members();
+        let who = members[self.chance.within(0..members.len() as u64) as usize];
+        match self.chance.within(0..10) {
+            0 | 1 => {
+                self.world.join(who);
+            }
+            2 if members.len() > 4 => {
+                self.world.kill(who);
+                self.world.run_for(20 * SECOND);
+            }
+            3 if members.len() > 4 => {
+                self.world.quit(who);
+            }
+            4 => {
+                self.world.pause(who);
+                self.world.run_for(SECOND * self.chance.within(0..30) as u32);
+                self.world.resume(who);
+            }
+            5..=8 => {
+                let file = self.chance.within(0..FILES as u64) as usize;
+                self.store(who, file);
+                if self.chance.happens(0.3) {
+                    let other = members[self.chance.within(0..members.len() as u64) as usize];
+                    self.store(other, file);
+                }
+            }
+            _ => {}
+        }
+        self.world.run_for(Duration::from_millis(self.chance.within(0..5000)));
+    }
+
+    fn store(&mut self, at: usize, file: usize) {
+        let len_bytes = self.chance.within(0..3_000_000);
+        let ticket = self.world.store(at, &format!("file {file}"), len_bytes);
+        self.stores[file].push(ticket);
+    }
+
+    /// What an acknowledged store of this file said last and highest; then all that may stand in its place: stores that
+    /// were not acknowledged, because their peer died or left, but were not over before it.
+    fn may_come(&self, file: usize) -> Option<Vec<Ticket>> {
+        let rank = |ticket: &&Ticket| match &self.world.record(**ticket).answer {
+            Some((_, Answer::Stored { manifest, .. })) => Some(manifest.holding().rank()),
+            _ => None,
+        };
+        let best = *self.stores[file].iter().filter(|ticket| rank(ticket).is_some()).max_by_key(rank)?;
+        let since = self.world.record(best).given;
+        let open = |ticket: &&Ticket| rank(ticket).is_none() && self.world.record(**ticket).given >= since;
+        Some(self.stores[file].iter().filter(open).copied().chain([best]).collect())
+    }
+}
+
+fn nothing_is_lost(seed: u64) {
+    let mut story = Interleaving::start(seed);
+    (0..40).for_each(|_| story.something_happens());
+    let ideal = story.world.run_while(180 * SECOND, SECOND, |world| world.check_ideal().is_err());
+    assert!(ideal, "seed {seed}: {:?}", story.world.check_ideal());
+    assert!(story.world.broken().is_none(), "seed {seed}: {:?}", story.world.broken());
+    story.world.run_for(20 * SECOND);
+    for file in 0..FILES {
+        let Some(may_come) = story.may_come(file) else { continue };
+        let askers: Vec<usize> = story.world.members().into_iter().take(3).collect();
+        let requests: Vec<Ticket> =
+            askers.into_iter().map(|at| story.world.request(at, &format!("file {file}"))).collect();
+        story.world.run_for(15 * SECOND);
+        for request in requests {
+            let record = story.world.record(request);
+            let right = may_come.iter().any(|store| match &story.world.record(*store).command {
+                Command::Store { content, .. } => record.brought == Some(*content),
+                Command::Request { .. } | Command::Leave => false,
+            });
+            assert!(right, "seed {seed}, file {file}: {:?} brought {:?}", record.answer, record.brought);
+        }
+    }
+}
+
+#[test]
+fn no_acknowledged_file_is_lost_whatever_happens_in_between() {
+    (0..150).for_each(nothing_is_lost);
+}
+
+#[test]
+#[ignore = "nightly: 10,000 seeds take ten minutes"]
+fn no_acknowledged_file_is_lost_in_ten_thousand_interleavings() {
+    (0..10_000).for_each(nothing_is_lost);
+}
