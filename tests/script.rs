@@ -7,7 +7,6 @@ use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 /// Everything there is to tell, pings left out, peer by peer, from the first moment to the last.
@@ -104,8 +103,6 @@ fn run_the_script(seconds: u64) {
         ring.peers.insert(number, peer);
     }
     ring.settles();
-    // People take longer to read the first pings than peers to hear of their third successors.
-    thread::sleep(Duration::from_secs(3));
 
     let nine = ring.take(9);
     nine.type_line("Quit");
