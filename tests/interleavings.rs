@@ -112,6 +112,12 @@ fn no_acknowledged_file_is_lost_whatever_happens_in_between() {
     (0..150).for_each(nothing_is_lost);
 }
 
+/// Each of these once broke something.
+#[test]
+fn seeds_that_found_something_stay_for_ever() {
+    [1477].into_iter().for_each(nothing_is_lost);
+}
+
 #[test]
 #[ignore = "nightly: 10,000 seeds take ten minutes"]
 fn no_acknowledged_file_is_lost_in_ten_thousand_interleavings() {
