@@ -138,7 +138,7 @@ impl Lookup {
                 self.set(contact.id, State::Asked);
                 Step::Ask(contact)
             }
-            _ if open > 0 && self.open_matters() => Step::Wait,
+            _ if self.open_matters() => Step::Wait,
             _ => Step::Done,
         }
     }
@@ -163,7 +163,7 @@ impl Lookup {
 
     /// Those who keep the key, nearest first: all who answered, or were only heard of.
     pub fn keepers(&self) -> impl Iterator<Item = Contact> + '_ {
-        self.nearest_keepers().filter(|candidate| candidate.state != State::Late).map(|candidate| candidate.contact)
+        self.nearest_keepers().map(|candidate| candidate.contact)
     }
 
     /// The nearest who answered, as somebody to ask again.
@@ -179,16 +179,15 @@ impl Lookup {
         let arrived = || self.promising().take(needed).all(|candidate| candidate.state == State::Answered);
         let keeper = || {
             let unasked = |candidate: &&Candidate| candidate.state == State::Unasked;
-            self.nearest_keepers().filter(|c| c.state != State::Late).take(needed).find(unasked)
+            self.nearest_keepers().take(needed).find(unasked)
         };
         way.or_else(|| if arrived() { keeper() } else { None }).map(|candidate| candidate.contact)
     }
 
     fn open_matters(&self) -> bool {
         let needed = self.geometry.needed();
-        let asked = |candidate: &Candidate| candidate.state == State::Asked;
-        self.promising().take(needed).any(asked)
-            || self.nearest_keepers().filter(|c| c.state != State::Late).take(needed).any(asked)
+        let open = |candidate: &Candidate| matches!(candidate.state, State::Asked | State::Late);
+        self.promising().take(needed).any(open) || self.nearest_keepers().take(needed).any(open)
     }
 
     fn promising(&self) -> impl Iterator<Item = &Candidate> {
@@ -197,7 +196,9 @@ impl Lookup {
 
     fn nearest_keepers(&self) -> impl Iterator<Item = &Candidate> {
         let candidates = self.by_keeping.values().map(|approach| &self.by_approach[approach]);
-        candidates.filter(|candidate| candidate.state != State::Failed)
+        // The one keeper of a ring's key is waited for: the next one would be the wrong one. Of k keepers a late one is not.
+        let passed_over = |state: State| state == State::Failed || (state == State::Late && self.geometry.needed() > 1);
+        candidates.filter(move |candidate| !passed_over(candidate.state))
     }
 
     fn state(&self, id: Id) -> Option<State> {
