@@ -96,6 +96,22 @@ pub fn decode(text: &[u8]) -> Result<Value<'_>, Malformed> {
     if reader.at == text.len() { Ok(value) } else { Err(Malformed::Trailing(reader.at)) }
 }
 
+/// The exact bytes of the value under `path`, a key in each nested dictionary: what was hashed and signed.
+///
+/// Nothing if it is missing or what stands before it is malformed. What follows it is not read, so a text from the
+/// wire goes through [`decode`] first.
+pub fn raw<'a>(text: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
+    let mut reader = Reader { text, at: 0, values: 0 };
+    let mut depth = MAX_DEPTH;
+    for key in path {
+        depth = depth.checked_sub(1)?;
+        reader.enter(key, depth)?;
+    }
+    let start = reader.at;
+    reader.value(depth).ok()?;
+    Some(&text[start..reader.at])
+}
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -149,6 +165,18 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         Ok(Value::Dict(entries))
+    }
+
+    /// Steps into the dictionary here, up to the value under `key`.
+    fn enter(&mut self, key: &str, depth: usize) -> Option<()> {
+        if self.peek().ok()? != b'd' {
+            return None;
+        }
+        self.at += 1;
+        while self.string().ok()? != key.as_bytes() {
+            self.value(depth).ok()?;
+        }
+        Some(())
     }
 
     fn string(&mut self) -> Result<&'a [u8], Malformed> {
@@ -349,6 +377,38 @@ mod tests {
     }
 
     #[test]
+    fn the_exact_bytes_under_nested_keys_are_found() {
+        for value in ["i-7e", "2:xy", "0:", "le", "l1:vi1ee", "de", "d1:v1:xe"] {
+            for text in [format!("d1:ad1:v{value}e1:q3:pute"), format!("d1:v1:n1:a1:b1:cd1:xd1:v0:e1:v{value}1:k0:ee")]
+            {
+                let path = if text.starts_with("d1:a") { ["a", "v"] } else { ["c", "v"] };
+                assert_eq!(raw(text.as_bytes(), &path), Some(value.as_bytes()), "{text}");
+            }
+        }
+        assert_eq!(raw(b"d1:ade1:v1:xe", &[]), Some(&b"d1:ade1:v1:xe"[..]));
+    }
+
+    #[test]
+    fn under_a_missing_key_nothing_is_found() {
+        let text = b"d1:ad1:v1:xe1:bl1:v1:xee";
+        for path in [&["a", "w"][..], &["v"], &["b", "v"], &["a", "v", "x"], &["a", ""], &["c", "v"]] {
+            assert_eq!(raw(text, path), None, "{path:?}");
+        }
+        for len in 0..b"d1:ad1:v1:x".len() {
+            assert_eq!(raw(&text[..len], &["a", "v"]), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn exact_bytes_are_looked_for_no_deeper_than_values_are_read() {
+        let deep = |depth| ["d1:a".repeat(depth).into_bytes(), b"0:".to_vec(), vec![b'e'; depth]].concat();
+        assert_eq!(raw(&deep(MAX_DEPTH), &["a"; MAX_DEPTH]), Some(&b"0:"[..]));
+        assert_eq!(raw(&deep(MAX_DEPTH + 1), &["a"; MAX_DEPTH + 1]), None);
+        assert_eq!(raw(&deep(MAX_DEPTH + 1), &["a"; 3]), None);
+        assert_eq!(raw(&[&b"d"[..], &b"1:bi0e".repeat(MAX_VALUES + 1), b"1:a0:e"].concat(), &["a"]), None);
+    }
+
+    #[test]
     fn what_is_written_can_be_read() {
         let text = Writer::dict(|d| {
             d.dict("a", |d| d.bytes("id", b"\x9c\x00"));
@@ -381,6 +441,14 @@ mod tests {
         #[test]
         fn any_bracket_soup_is_read_or_refused(text in "[ldie0-9:a-]{0,200}") {
             let _ = decode(text.as_bytes());
+        }
+
+        #[test]
+        fn exact_bytes_are_the_value_that_is_read(text in "d1:[ab](i[0-9]e|[0-3]:|le|d1:[ab]0:e){0,3}e?") {
+            let bytes = text.as_bytes();
+            if let Ok(whole) = decode(bytes) {
+                prop_assert_eq!(raw(bytes, &["a"]).map(decode), whole.get("a").cloned().map(Ok));
+            }
         }
     }
 }
