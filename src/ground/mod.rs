@@ -3,6 +3,7 @@
 //! The lowest floor. Bytes are parsed into types here, so that above it there is nothing left to doubt.
 
 pub mod bencode;
+pub mod bloom;
 pub mod id;
 pub mod krpc;
 pub mod manifest;
@@ -10,6 +11,7 @@ pub mod naming;
 pub mod random;
 pub mod time;
 
+pub use bloom::Bloom;
 pub use id::Id;
 pub use manifest::{Content, Holding, Manifest, MoveError};
 pub use naming::{FileName, Naming};
