@@ -2,6 +2,7 @@
 //!
 //! The lowest floor. Bytes are parsed into types here, so that above it there is nothing left to doubt.
 
+pub mod address_id;
 pub mod bencode;
 pub mod bloom;
 pub mod id;
