@@ -6,6 +6,7 @@ pub mod address_id;
 pub mod bencode;
 pub mod bloom;
 pub mod id;
+pub mod item;
 pub mod krpc;
 pub mod manifest;
 pub mod naming;
@@ -14,6 +15,7 @@ pub mod time;
 
 pub use bloom::Bloom;
 pub use id::Id;
+pub use item::{BadItem, Item, Secret, Signed};
 pub use manifest::{Content, Holding, Manifest, MoveError};
 pub use naming::{FileName, Naming};
 pub use random::Chance;
