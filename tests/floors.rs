@@ -18,7 +18,7 @@ const FLOORS: [Floor; 8] = [
     Floor {
         name: "ground",
         uses: &[],
-        crates: &["rand", "rand_chacha", "sha1", "thiserror"],
+        crates: &["crc", "ed25519_dalek", "rand", "rand_chacha", "sha1", "sha2", "thiserror"],
         touches_the_world: false,
     },
     Floor { name: "overlay", uses: &["ground"], crates: &[], touches_the_world: false },

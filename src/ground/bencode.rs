@@ -14,6 +14,8 @@ use thiserror::Error;
 pub const MAX_DEPTH: usize = 10;
 /// Most values in one text: a find_node answer has about 10, a `values` list of a crowded torrent 200.
 pub const MAX_VALUES: usize = 500;
+/// What 2^64 - 1 takes in decimal.
+const MAX_DIGITS: usize = 20;
 
 /// A decoded value; strings are borrowed from the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,22 @@ pub fn decode(text: &[u8]) -> Result<Value<'_>, Malformed> {
     if reader.at == text.len() { Ok(value) } else { Err(Malformed::Trailing(reader.at)) }
 }
 
+/// The exact bytes of the value under `path`, a key in each nested dictionary: what was hashed and signed.
+///
+/// Nothing if it is missing or what stands before it is malformed. What follows it is not read, so a text from the
+/// wire goes through [`decode`] first.
+pub fn raw<'a>(text: &'a [u8], path: &[&str]) -> Option<&'a [u8]> {
+    let mut reader = Reader { text, at: 0, values: 0 };
+    let mut depth = MAX_DEPTH;
+    for key in path {
+        depth = depth.checked_sub(1)?;
+        reader.enter(key, depth)?;
+    }
+    let start = reader.at;
+    reader.value(depth).ok()?;
+    Some(&text[start..reader.at])
+}
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -149,6 +167,18 @@ impl<'a> Reader<'a> {
         Ok(Value::Dict(entries))
     }
 
+    /// Steps into the dictionary here, up to the value under `key`.
+    fn enter(&mut self, key: &str, depth: usize) -> Option<()> {
+        if self.peek().ok()? != b'd' {
+            return None;
+        }
+        self.at += 1;
+        while self.string().ok()? != key.as_bytes() {
+            self.value(depth).ok()?;
+        }
+        Some(())
+    }
+
     fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let start = self.at;
         if !self.peek()?.is_ascii_digit() {
@@ -161,21 +191,29 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// A number up to `end`, in its one canonical form: no "+1", "01", "-0".
     fn int(&mut self, end: u8) -> Result<i64, Malformed> {
         let start = self.at;
-        let rest = &self.text[start..];
-        // 20 characters hold every 64-bit number: a longer run of digits is not searched to its end.
-        let window = &rest[..rest.len().min(21)];
-        let digits = window.iter().position(|byte| *byte == end).ok_or(if rest.len() > window.len() {
-            Malformed::Number(start)
-        } else {
-            Malformed::Truncated
-        })?;
-        let text = str::from_utf8(&rest[..digits]).map_err(|_| Malformed::Number(start))?;
-        let number: i64 = text.parse().map_err(|_| Malformed::Number(start))?;
-        self.at += digits + 1;
-        // Only the canonical form is the number's text again: no "+1", "01", "-0".
-        if number.to_string() == text { Ok(number) } else { Err(Malformed::Number(start)) }
+        let negative = self.peek()? == b'-';
+        self.at += usize::from(negative);
+        let first = self.at;
+        // Counted downwards: below zero there is one number more than above.
+        let mut number: i64 = 0;
+        while let digit @ b'0'..=b'9' = self.peek()? {
+            let lower = number.checked_mul(10).and_then(|number| number.checked_sub(i64::from(digit - b'0')));
+            number = lower.ok_or(Malformed::Number(start))?;
+            self.at += 1;
+        }
+        let canonical = match self.text[first..self.at] {
+            [] => false,
+            [b'0'] => !negative,
+            [first, ..] => first != b'0',
+        };
+        if !canonical || self.peek()? != end {
+            return Err(Malformed::Number(start));
+        }
+        self.at += 1;
+        if negative { Ok(number) } else { number.checked_neg().ok_or(Malformed::Number(start)) }
     }
 }
 
@@ -200,13 +238,30 @@ impl Writer {
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes.len().to_string().as_bytes());
+        self.put_digits(bytes.len() as u64);
         self.out.push(b':');
         self.out.extend_from_slice(bytes);
     }
 
     fn put_int(&mut self, number: i64) {
-        self.out.extend_from_slice(format!("i{number}e").as_bytes());
+        self.out.push(b'i');
+        if number < 0 {
+            self.out.push(b'-');
+        }
+        self.put_digits(number.unsigned_abs());
+        self.out.push(b'e');
+    }
+
+    fn put_digits(&mut self, mut number: u64) {
+        let mut digits = [b'0'; MAX_DIGITS];
+        let mut at = MAX_DIGITS - 1;
+        digits[at] += (number % 10) as u8;
+        while number >= 10 {
+            number /= 10;
+            at -= 1;
+            digits[at] += (number % 10) as u8;
+        }
+        self.out.extend_from_slice(&digits[at..]);
     }
 }
 
@@ -273,9 +328,23 @@ mod tests {
 
     #[test]
     fn numbers_have_one_form() {
-        for text in
-            ["i01e", "i-0e", "i+1e", "ie", "i1.5e", "i9223372036854775808e", "01:a", "99999999999999999999999:a"]
-        {
+        for text in [
+            "i01e",
+            "i-0e",
+            "i-01e",
+            "i00e",
+            "i+1e",
+            "ie",
+            "i-e",
+            "i--1e",
+            "i1.5e",
+            "i 1e",
+            "i9223372036854775808e",
+            "i-9223372036854775809e",
+            "01:a",
+            "1e1:a",
+            "99999999999999999999999:a",
+        ] {
             assert!(matches!(decode(text.as_bytes()), Err(Malformed::Number(_))), "{text}");
         }
         assert_eq!(decode(b"i-9223372036854775808e"), Ok(Value::Int(i64::MIN)));
@@ -308,6 +377,38 @@ mod tests {
     }
 
     #[test]
+    fn the_exact_bytes_under_nested_keys_are_found() {
+        for value in ["i-7e", "2:xy", "0:", "le", "l1:vi1ee", "de", "d1:v1:xe"] {
+            for text in [format!("d1:ad1:v{value}e1:q3:pute"), format!("d1:v1:n1:a1:b1:cd1:xd1:v0:e1:v{value}1:k0:ee")]
+            {
+                let path = if text.starts_with("d1:a") { ["a", "v"] } else { ["c", "v"] };
+                assert_eq!(raw(text.as_bytes(), &path), Some(value.as_bytes()), "{text}");
+            }
+        }
+        assert_eq!(raw(b"d1:ade1:v1:xe", &[]), Some(&b"d1:ade1:v1:xe"[..]));
+    }
+
+    #[test]
+    fn under_a_missing_key_nothing_is_found() {
+        let text = b"d1:ad1:v1:xe1:bl1:v1:xee";
+        for path in [&["a", "w"][..], &["v"], &["b", "v"], &["a", "v", "x"], &["a", ""], &["c", "v"]] {
+            assert_eq!(raw(text, path), None, "{path:?}");
+        }
+        for len in 0..b"d1:ad1:v1:x".len() {
+            assert_eq!(raw(&text[..len], &["a", "v"]), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn exact_bytes_are_looked_for_no_deeper_than_values_are_read() {
+        let deep = |depth| ["d1:a".repeat(depth).into_bytes(), b"0:".to_vec(), vec![b'e'; depth]].concat();
+        assert_eq!(raw(&deep(MAX_DEPTH), &["a"; MAX_DEPTH]), Some(&b"0:"[..]));
+        assert_eq!(raw(&deep(MAX_DEPTH + 1), &["a"; MAX_DEPTH + 1]), None);
+        assert_eq!(raw(&deep(MAX_DEPTH + 1), &["a"; 3]), None);
+        assert_eq!(raw(&[&b"d"[..], &b"1:bi0e".repeat(MAX_VALUES + 1), b"1:a0:e"].concat(), &["a"]), None);
+    }
+
+    #[test]
     fn what_is_written_can_be_read() {
         let text = Writer::dict(|d| {
             d.dict("a", |d| d.bytes("id", b"\x9c\x00"));
@@ -316,6 +417,19 @@ mod tests {
         });
         assert_eq!(text, b"d1:ad2:id2:\x9c\x00e1:eli203e2:noe1:ni9223372036854775807ee");
         assert!(decode(&text).is_ok());
+    }
+
+    #[test]
+    fn the_ends_of_64_bits_are_written_as_they_are_read() {
+        for number in [0, 9, 10, -1, 1_000_000, i64::MAX, i64::MIN] {
+            let mut writer = Writer::default();
+            writer.put_int(number);
+            assert_eq!(writer.out, format!("i{number}e").into_bytes());
+            assert_eq!(decode(&writer.out), Ok(Value::Int(number)));
+        }
+        let mut writer = Writer::default();
+        writer.put_digits(u64::MAX);
+        assert_eq!(writer.out, u64::MAX.to_string().into_bytes());
     }
 
     proptest! {
@@ -327,6 +441,14 @@ mod tests {
         #[test]
         fn any_bracket_soup_is_read_or_refused(text in "[ldie0-9:a-]{0,200}") {
             let _ = decode(text.as_bytes());
+        }
+
+        #[test]
+        fn exact_bytes_are_the_value_that_is_read(text in "d1:[ab](i[0-9]e|[0-3]:|le|d1:[ab]0:e){0,3}e?") {
+            let bytes = text.as_bytes();
+            if let Ok(whole) = decode(bytes) {
+                prop_assert_eq!(raw(bytes, &["a"]).map(decode), whole.get("a").cloned().map(Ok));
+            }
         }
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! The lowest floor. Bytes are parsed into types here, so that above it there is nothing left to doubt.
 
+pub mod address_id;
 pub mod bencode;
+pub mod bloom;
 pub mod id;
+pub mod item;
 pub mod krpc;
 pub mod manifest;
 pub mod naming;
 pub mod random;
 pub mod time;
 
+pub use bloom::Bloom;
 pub use id::Id;
+pub use item::{BadItem, Item, Secret, Signed};
 pub use manifest::{Content, Holding, Manifest, MoveError};
 pub use naming::{FileName, Naming};
 pub use random::Chance;
