@@ -3,11 +3,12 @@
 //! Common to both: the search, and who answered what. How the bytes move is told in `storing` and `requesting`.
 
 use super::requesting::Request;
-use super::search::{Search, Want};
+use super::search::{Asks, Search, Want};
 use super::storing::Store;
 use super::*;
 use crate::ground::krpc::{self, Errand};
 use crate::ground::{Content, FileName};
+use crate::overlay::Geometry;
 use std::collections::BTreeSet;
 
 /// Most stores and requests of one peer under way.
@@ -30,7 +31,7 @@ pub(super) enum Phase {
     /// Looking for the place's keepers.
     Searching(Search),
     /// Asking these keepers what they hold.
-    Asking(BTreeSet<Id>),
+    Asking(BTreeSet<SocketAddr>),
     /// Looking into our own folder.
     Looking,
     /// Bytes are moving.
@@ -60,22 +61,17 @@ impl Peer {
         }
         let place = self.naming.place(&name);
         let own = self.overlay.owns(place);
-        let errand = match &goal {
-            Goal::Store(_) => Errand::Store(name.clone()),
-            Goal::Request(_) => Errand::Request(name.clone()),
+        let asks = match self.overlay.geometry() {
+            Geometry::Ring => Asks::Nodes(Some(self.tell_errand(&name, &goal, own))),
+            // Whoever announced the file is of interest too.
+            Geometry::Xor { .. } => Asks::Peers { scrape: false },
         };
-        match (&goal, own) {
-            (Goal::Store(_), true) => self.news(News::StoreAccepted(name.clone())),
-            (Goal::Store(_), false) => self.news(News::StoreForwarded(name.clone())),
-            (Goal::Request(_), true) => {}
-            (Goal::Request(_), false) => self.news(News::RequestSent(name.clone())),
-        }
-        let search = Search::by_member(&*self.overlay, self.me, place, Some(errand));
+        let search = Search::by_member(&*self.overlay, self.me, place, asks);
         let job = ErrandJob { ticket, name, goal, phase: Phase::Searching(search) };
         self.last_errand += 1;
         let id = self.last_errand;
-        if own {
-            // The owner need not ask its way: it knows who comes after it.
+        if own && self.overlay.geometry() == Geometry::Ring {
+            // A ring's owner need not ask its way: it knows who comes after it.
             let mut keepers = self.overlay.near(place, krpc::MAX_NODES).contacts;
             keepers.push(self.me);
             let geometry = self.overlay.geometry();
@@ -83,6 +79,20 @@ impl Peer {
             self.found_keepers(now, id, job, keepers);
         } else {
             self.go_on_searching(now, id, job);
+        }
+    }
+
+    /// The ring shows its routes, from the first step on.
+    fn tell_errand(&mut self, name: &FileName, goal: &Goal, own: bool) -> Errand {
+        match (goal, own) {
+            (Goal::Store(_), true) => self.news(News::StoreAccepted(name.clone())),
+            (Goal::Store(_), false) => self.news(News::StoreForwarded(name.clone())),
+            (Goal::Request(_), true) => {}
+            (Goal::Request(_), false) => self.news(News::RequestSent(name.clone())),
+        }
+        match goal {
+            Goal::Store(_) => Errand::Store(name.clone()),
+            Goal::Request(_) => Errand::Request(name.clone()),
         }
     }
 
@@ -112,7 +122,8 @@ impl Peer {
                 }
                 Want::Wait => return drop(self.errands.insert(id, job)),
                 Want::Done => {
-                    let keepers = search.lookup.keepers().collect();
+                    let mut keepers: Vec<Contact> = search.lookup.keepers().collect();
+                    keepers.retain(|keeper| !self.strangers.contains(&keeper.id));
                     return self.found_keepers(now, id, job, keepers);
                 }
             }
@@ -135,7 +146,10 @@ impl Peer {
             // Once bytes are moving their version is settled; a later one elsewhere refuses them.
             Goal::Store(store) if matches!(job.phase, Phase::Searching(_)) => store.supersede(holding),
             Goal::Store(_) => {}
-            Goal::Request(request) => request.heard(contact, holding, answer.lying),
+            Goal::Request(request) => {
+                request.heard(contact, holding, answer.lying);
+                request.heard_of(&answer.peers);
+            }
         }
         if let Phase::Searching(search) = &mut job.phase {
             search.answered(contact.id, &answer.nodes);
@@ -163,12 +177,37 @@ impl Peer {
         self.errand_heard(now, id, job, contact);
     }
 
+    /// Somebody who announced the file said what it holds.
+    pub(super) fn holder_answered(
+        &mut self,
+        now: Moment,
+        id: ErrandId,
+        addr: SocketAddr,
+        contact: Contact,
+        answer: &krpc::Answer,
+    ) {
+        if let Some(job) = self.errands.get_mut(&id)
+            && let Goal::Request(request) = &mut job.goal
+        {
+            let key = job.name.key();
+            let holding = answer.files.iter().find(|holding| holding.key == key).copied();
+            request.heard(contact, holding, answer.lying);
+        }
+        self.holder_unanswered(now, id, addr);
+    }
+
+    pub(super) fn holder_unanswered(&mut self, now: Moment, id: ErrandId, addr: SocketAddr) {
+        if let Some(job) = self.errands.remove(&id) {
+            self.errand_heard(now, id, job, Contact { id: Id::ZERO, addr });
+        }
+    }
+
     /// A question less is open.
     fn errand_heard(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, contact: Contact) {
         match &mut job.phase {
             Phase::Searching(_) => self.go_on_searching(now, id, job),
             Phase::Asking(waiting) => {
-                waiting.remove(&contact.id);
+                waiting.remove(&contact.addr);
                 if waiting.is_empty() { self.fetch_next(now, id, job) } else { drop(self.errands.insert(id, job)) }
             }
             Phase::Looking | Phase::Moving => drop(self.errands.insert(id, job)),

@@ -4,9 +4,9 @@ use super::search::Asks;
 use super::values::LIFE;
 use super::walks::{Candidate, Goal, Walk};
 use super::*;
+use crate::ground::Item;
 use crate::ground::item::mutable_target;
 use crate::ground::krpc::{self, MAX_PEERS, Offer, Program, Samples, Scrape};
-use crate::ground::{Content, Item};
 use std::collections::BTreeSet;
 
 /// What is looked for, and what of it has been found.
@@ -45,8 +45,8 @@ impl Finding {
             Finding::Peers { scrape, wants_scrape, peers } => {
                 if let Some(filters) = answer.scrape.filter(|_| *wants_scrape) {
                     let sum = scrape.get_or_insert_default();
-                    sum.seeds.union(&filters.seeds);
-                    sum.peers.union(&filters.peers);
+                    sum.seeds = sum.seeds.union(&filters.seeds);
+                    sum.peers = sum.peers.union(&filters.peers);
                 }
                 let room = MAX_GATHERED.saturating_sub(peers.len());
                 peers.extend(answer.peers.into_iter().take(room));
@@ -163,9 +163,4 @@ impl Peer {
             self.ask(now, contact, Question::Put(offer), Patience::Search, Why::Cached);
         }
     }
-}
-
-impl Content {
-    /// What is named where only the key matters.
-    pub(super) const NOTHING: Content = Content { hash: [0; Content::HASH_LEN], len_bytes: 0 };
 }

@@ -43,6 +43,8 @@ pub enum Input {
         /// Its machine holds the port open: somebody is there, if perhaps too busy to answer.
         open: bool,
     },
+    /// The system says that nobody listens there (ICMP).
+    Unreachable(SocketAddr),
     /// An [`Output::Look`] came to its end.
     Looked {
         /// The look's.
@@ -321,8 +323,8 @@ pub enum News {
     JoinReceived(Id),
     /// Our first successor has a new successor.
     SuccessorChangeReceived,
-    /// We are in, between others, with these first successors.
-    Joined(Successors),
+    /// We are in, between others, with these first successors, where there is such a thing.
+    Joined(Option<Successors>),
     /// We could not join.
     JoinFailed(JoinError),
     /// Our first two successors are others than before.

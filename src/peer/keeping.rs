@@ -30,7 +30,7 @@ pub(super) struct Keeping {
     /// When to look at what contacts have come, and who was known the last time.
     look_at: Moment,
     changes_seen: u64,
-    known: std::collections::BTreeSet<Id>,
+    known: BTreeSet<Id>,
 }
 
 impl Keeping {
@@ -44,7 +44,7 @@ impl Keeping {
             handing: 0,
             look_at: Moment::NEVER,
             changes_seen: 0,
-            known: std::collections::BTreeSet::new(),
+            known: BTreeSet::new(),
         }
     }
 
@@ -96,7 +96,7 @@ impl Peer {
 
     /// Who has come and shall keep what we keep is given it, by the nearest of those who keep it now.
     fn look_for_new_keepers(&mut self) {
-        let lifeline: std::collections::BTreeSet<Id> = self.overlay.contacts().iter().map(|contact| contact.id).collect();
+        let lifeline: BTreeSet<Id> = self.overlay.contacts().iter().map(|contact| contact.id).collect();
         let newcomers: Vec<Id> = lifeline.difference(&self.keeping.known).copied().collect();
         self.keeping.known = lifeline;
         if newcomers.is_empty() {
@@ -139,7 +139,7 @@ impl Peer {
             let Some(kept) = self.keeping.values.get(now, target) else { continue };
             let question = Question::Get { target, seq: kept.item.seq() };
             self.keeping.handing += 1;
-            self.ask(now, contact, question, Patience::Search, Why::HandValue(contact, target));
+            self.ask(now, contact, question, Patience::Search, Why::HandValue(target));
         }
     }
 
@@ -151,8 +151,7 @@ impl Peer {
             && answer.seq.is_none_or(|seq| Some(seq) < kept.item.seq())
             && !answer.token.is_empty()
         {
-            let offer =
-                Offer { item: kept.item.clone(), token: answer.token.clone(), cas: None, left: kept.left(now) };
+            let offer = Offer { item: kept.item.clone(), token: answer.token.clone(), cas: None, left: kept.left(now) };
             self.keeping.handing += 1;
             self.ask(now, to, Question::Put(offer), Patience::Search, Why::HandedValue);
         }
@@ -206,7 +205,14 @@ impl Peer {
         near.into_iter().filter(|contact| contact.addr != asker && wanted(contact)).collect()
     }
 
-    pub(super) fn answer_get(&mut self, now: Moment, asker: Contact, target: Id, seq: Option<i64>, want: Want) -> Reply {
+    pub(super) fn answer_get(
+        &mut self,
+        now: Moment,
+        asker: Contact,
+        target: Id,
+        seq: Option<i64>,
+        want: Want,
+    ) -> Reply {
         let nodes = self.name(asker.addr, target, want);
         let mut answer = Reply { nodes, ..Reply::default() };
         match self.keeping.values.get(now, target) {
@@ -259,7 +265,12 @@ impl Peer {
         }
     }
 
-    pub(super) fn answer_announce(&mut self, now: Moment, asker: Contact, said: &Announcement) -> Result<Reply, Refusal> {
+    pub(super) fn answer_announce(
+        &mut self,
+        now: Moment,
+        asker: Contact,
+        said: &Announcement,
+    ) -> Result<Reply, Refusal> {
         if !self.keeping.tokens.is_good(&said.token, asker.addr, said.info_hash) {
             return Err(Refusal::protocol("bad token"));
         }

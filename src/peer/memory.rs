@@ -62,8 +62,7 @@ impl Peer {
                     let Some((target, kept)) = Id::from_slice(target).zip(self.kept_in(now, value, *age)) else {
                         continue;
                     };
-                    let values =
-                        if *kind == VALUE { &mut self.keeping.values } else { &mut self.keeping.publications };
+                    let values = if *kind == VALUE { &mut self.keeping.values } else { &mut self.keeping.publications };
                     values.restore(target, kept);
                 }
                 _ => {}

@@ -3,18 +3,23 @@
 //! ```
 //! use p2p::peer::{Config, Output, Peer, Start};
 //! use p2p::ground::{Id, Moment, Naming};
+//! use p2p::overlay::Kind;
 //! use std::{net::SocketAddr, time::Duration};
 //!
 //! let config = Config {
 //!     id: Id::numbered(2),
 //!     addr: SocketAddr::from(([127, 0, 0, 1], 12002)),
 //!     naming: Naming::Numbered,
-//!     start: Start::Join(SocketAddr::from(([127, 0, 0, 1], 12004))),
+//!     start: Start::Join(vec![SocketAddr::from(([127, 0, 0, 1], 12004))]),
 //!     ping_interval: Duration::from_secs(15),
-//!     fingers: false,
+//!     overlay: Kind::Ring { fingers: false },
 //!     replicas: 3,
 //!     seed: 7,
 //!     held: Vec::new(),
+//!     keeps_files: true,
+//!     read_only: false,
+//!     both_families: false,
+//!     memory: Vec::new(),
 //! };
 //! let mut peer = Peer::new(Moment::START, config);
 //! while let Some(output) = peer.poll() {
@@ -25,29 +30,39 @@
 //! assert!(peer.wake_at() > Moment::START);
 //! ```
 
+mod announcing;
 mod answering;
 mod errands;
+mod finding;
 mod handover;
 mod interface;
 mod joining;
+mod keeping;
 mod leaving;
+mod limits;
 mod liveness;
+mod memory;
+mod placing;
 mod requesting;
 mod rpc;
 mod search;
 mod shelf;
 mod storing;
+mod tokens;
+mod trackers;
 mod upkeep;
+mod values;
 mod view;
+mod walks;
 
 pub use interface::*;
 pub use view::View;
 
-use crate::ground::krpc::{Message, Question};
+use crate::ground::krpc::{Body, Message, Program, Question, Want};
 use crate::ground::{Chance, Contact, FileName, Holding, Id, Manifest, Moment, Naming};
-use crate::overlay::{Overlay, Ring};
+use crate::overlay::{Kind, Overlay};
 use rpc::{Flags, Overdue, Patience, Rpc};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,14 +79,22 @@ pub struct Config {
     pub start: Start,
     /// Time between two rounds of shown pings.
     pub ping_interval: Duration,
-    /// Answer with the nearest of all it knows, instead of one hop at a time along first successors.
-    pub fingers: bool,
+    /// Who is near what.
+    pub overlay: Kind,
     /// How many peers keep a file.
     pub replicas: usize,
     /// For its chances.
     pub seed: u64,
     /// What its store holds from an earlier run.
     pub held: Vec<Manifest>,
+    /// Keeps files for others, and says so. Without, it is a plain node of the DHT.
+    pub keeps_files: bool,
+    /// Only asks, and is nobody's contact (BEP 43).
+    pub read_only: bool,
+    /// It has an address of the other family too, at the same port: it takes part in both networks (BEP 32).
+    pub both_families: bool,
+    /// What it noted in an earlier run.
+    pub memory: Vec<Memory>,
 }
 
 /// Whom a starting peer knows.
@@ -79,8 +102,8 @@ pub struct Config {
 pub enum Start {
     /// A ring of its own, or one whose peers start together and know their successors: none, one or two.
     Ring(Vec<Contact>),
-    /// A peer of the ring it joins.
-    Join(SocketAddr),
+    /// Peers of the network it joins: the first that answers shows the way.
+    Join(Vec<SocketAddr>),
 }
 
 /// A timer that fires so late means that we were not running: paused, or the machine asleep.
@@ -93,6 +116,8 @@ pub struct Peer {
     replicas: usize,
     standing: Standing,
     overlay: Box<dyn Overlay>,
+    /// Contacts that take no files.
+    strangers: BTreeSet<Id>,
     rpc: Rpc<Why>,
     chance: Chance,
     liveness: liveness::Liveness,
@@ -105,6 +130,15 @@ pub struct Peer {
     looks: BTreeMap<Ticket, answering::PendingLook>,
     moves: BTreeMap<Ticket, MovePurpose>,
     last_ticket: u64,
+    /// What it says that it runs.
+    program: Program,
+    read_only: bool,
+    families: Families,
+    gate: limits::Gate,
+    walks: walks::Walks,
+    keeping: keeping::Keeping,
+    announcing: announcing::Announcing,
+    notes: memory::Notes,
     shelf: shelf::Shelf,
     handover: handover::Handover,
     leaving: Option<leaving::Leaving>,
@@ -150,6 +184,40 @@ enum Why {
     Refresh(upkeep::RefreshId, Contact),
     /// Does it hold the files it should?
     Offer(Contact, Vec<Id>),
+    /// What does this announced holder of a file hold?
+    Holder(ErrandId, SocketAddr),
+    /// For a value or torrent.
+    Walk(walks::WalkId, Contact),
+    /// Keep this, for a walk.
+    Place(walks::WalkId, Contact),
+    /// Keep this for a while, to shorten others' way.
+    Cached,
+    /// Does a new keeper have the value with this target?
+    HandValue(Id),
+    /// It lacked it.
+    HandedValue,
+}
+
+/// The address families that a peer takes part in (BEP 32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    fn both(self) -> bool {
+        self.v4 && self.v6
+    }
+
+    /// Whether it is IPv6, for each.
+    fn list(self) -> &'static [bool] {
+        match (self.v4, self.v6) {
+            (true, true) => &[false, true],
+            (false, true) => &[true],
+            _ => &[false],
+        }
+    }
 }
 
 /// What bytes are moved for.
@@ -167,12 +235,14 @@ impl Peer {
     pub fn new(now: Moment, config: Config) -> Peer {
         let mut chance = Chance::seeded(config.seed);
         let mut fork = || Chance::seeded(chance.bits());
+        let remembered: Vec<Contact> =
+            memory::contacts_in(&config.memory).into_iter().map(|(contact, _)| contact).collect();
         let (known, standing) = match &config.start {
+            Start::Ring(successors) if successors.is_empty() => (remembered.as_slice(), Standing::Member),
             Start::Ring(successors) => (successors.as_slice(), Standing::Member),
             Start::Join(_) => (&[][..], Standing::Joining),
         };
-        // The one line where the overlay is chosen.
-        let overlay = Ring::new(now, config.id, known, config.ping_interval, config.fingers, fork());
+        let overlay = config.overlay.start(now, config.id, known, config.ping_interval, fork());
         let mut peer = Peer {
             me: Contact { id: config.id, addr: config.addr },
             naming: config.naming,
@@ -180,8 +250,8 @@ impl Peer {
             standing,
             rpc: Rpc::new(config.id, fork()),
             liveness: liveness::Liveness::expecting(now, known),
-            upkeep: upkeep::Upkeep::new(&overlay),
-            overlay: Box::new(overlay),
+            upkeep: upkeep::Upkeep::new(&*overlay),
+            strangers: BTreeSet::new(),
             joining: None,
             waiting_errands: Vec::new(),
             errands: BTreeMap::new(),
@@ -189,13 +259,31 @@ impl Peer {
             looks: BTreeMap::new(),
             moves: BTreeMap::new(),
             last_ticket: 0,
+            program: if config.keeps_files { Program::Keeper } else { Program::Plain },
+            read_only: config.read_only,
+            families: Families {
+                v4: config.addr.is_ipv4() || config.both_families,
+                v6: config.addr.is_ipv6() || config.both_families,
+            },
+            gate: limits::Gate::new(now),
+            walks: walks::Walks::default(),
+            keeping: keeping::Keeping::new(now, &mut fork()),
+            announcing: announcing::Announcing::new(
+                now,
+                overlay.geometry(),
+                config.held.iter().map(|manifest| manifest.name.key()),
+                &mut fork(),
+            ),
+            notes: memory::Notes::new(now),
             shelf: shelf::Shelf::default(),
             handover: handover::Handover::new(now),
             leaving: None,
+            overlay,
             out: VecDeque::new(),
             chance,
         };
         config.held.into_iter().for_each(|manifest| peer.shelf.put(manifest));
+        peer.remember(now, &config.memory);
         if let Start::Join(known) = config.start {
             peer.start_joining(now, known);
         }
@@ -211,6 +299,13 @@ impl Peer {
             Input::Command { ticket, command } => match command {
                 Command::Store { name, content } => self.start_store(now, ticket, name, content),
                 Command::Request { name } => self.start_request(now, ticket, name),
+                Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
+                Command::Find(sought) => self.start_find(now, ticket, sought),
+                Command::Announce { info_hash, port, seed } => {
+                    self.start_announce(now, Some(ticket), info_hash, port, seed, None);
+                }
+                Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
+                Command::Sample(target) => self.start_sample(now, ticket, target),
                 Command::Leave => self.start_leaving(now, ticket),
             },
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
@@ -222,6 +317,10 @@ impl Peer {
             Input::Received(manifest) => self.received(now, manifest),
             Input::Probed { addr, open } => self.probed(now, addr, open),
             Input::Looked { ticket, found } => self.looked(now, ticket, found),
+            Input::Unreachable(addr) => {
+                let unanswered = self.rpc.unreachable(addr);
+                unanswered.into_iter().for_each(|why| self.silent(now, why));
+            }
             Input::Wake => self.wake(now),
         }
         self.settle(now);
@@ -237,7 +336,13 @@ impl Peer {
         if self.standing == Standing::Gone {
             return Moment::NEVER;
         }
-        let upkeep = if self.standing == Standing::Member { self.upkeep_due() } else { Moment::NEVER };
+        let upkeep = match self.standing {
+            Standing::Member => {
+                let notes = self.notes.contacts_at.min(self.announcing.due());
+                self.upkeep_due().min(self.keeping.due()).min(notes)
+            }
+            Standing::Joining | Standing::Leaving | Standing::Gone => Moment::NEVER,
+        };
         self.rpc.due().min(upkeep).min(self.joining_due()).min(self.handover_due()).min(self.leaving_due())
     }
 
@@ -263,6 +368,9 @@ impl Peer {
             self.tell_changes(now);
             self.start_waiting_errands(now);
             self.do_chores(now);
+            self.go_on_keeping(now);
+            self.go_on_announcing(now);
+            self.note_contacts(now);
         }
         self.hand_over(now);
         self.go_on_leaving(now);
@@ -275,7 +383,10 @@ impl Peer {
             Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact),
             Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact),
             Why::Joining(asked) => self.joining_late(now, asked),
-            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) => {}
+            Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact),
+            Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
+            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
+            Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
         }
     }
 
@@ -298,6 +409,17 @@ impl Peer {
                 self.verify_known(now, contact);
                 self.offer_unanswered(now, &keys);
             }
+            Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
+            Why::Walk(walk, contact) => {
+                self.verify_known(now, contact);
+                self.walk_unanswered(now, walk, contact);
+            }
+            Why::Place(walk, contact) => {
+                self.verify_known(now, contact);
+                self.placed(now, walk, contact, None);
+            }
+            Why::Cached => {}
+            Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
         }
     }
 
@@ -314,15 +436,26 @@ impl Peer {
         patience: Patience,
         why: Why,
     ) {
-        let flags =
-            Flags { read_only: self.standing == Standing::Joining, leaving: self.standing == Standing::Leaving };
+        let want = Want { v4: self.families.both(), v6: self.families.both() };
+        let read_only = self.read_only || self.standing == Standing::Joining;
+        let flags = Flags { read_only, leaving: self.standing == Standing::Leaving, program: self.program, want };
+        let known = self.rpc.expected(to).is_some();
         let bytes = self.rpc.ask(now, to, expected, question, flags, patience, why);
-        self.out.push_back(Output::Send { to, bytes });
+        // What may not be sent now is as good as lost on the way: it is asked again.
+        if known || self.gate.may_call(now, to) {
+            self.out.push_back(Output::Send { to, bytes });
+        }
     }
 
-    fn reply(&mut self, now: Moment, to: SocketAddr, message: Message) {
+    /// Sends an answer or refusal; keeps it, if the same question must get the same one again.
+    fn reply(&mut self, now: Moment, to: SocketAddr, transaction: Vec<u8>, body: Body, keep: bool) {
+        let leaving = self.standing == Standing::Leaving;
+        let message = Message { transaction, leaving, program: self.program, body };
         let bytes = message.encode(to);
-        self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+        if keep {
+            self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+        }
+        self.gate.charge(now, to, bytes.len());
         self.out.push_back(Output::Send { to, bytes });
     }
 

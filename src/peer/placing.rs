@@ -9,7 +9,7 @@ use super::walks::{Candidate, Goal, Stage, Walk, WalkId};
 use super::*;
 use crate::ground::item::mutable_target;
 use crate::ground::krpc::{self, Announcement, Offer, Program, Refusal};
-use crate::ground::{Item, address_id};
+use crate::ground::{Holding, Item};
 use crate::overlay::Geometry;
 use std::collections::BTreeSet;
 
@@ -19,6 +19,9 @@ const MAX_RESTARTS: usize = 4;
 /// What is to be stored, and how far that is.
 pub(super) struct Placing {
     what: Thing,
+    /// What gets a later version if somebody has this one already.
+    source: Option<Publication>,
+    cas: Option<i64>,
     /// Ours to promise, or passed on: what is left of its life.
     left: Option<Duration>,
     /// Who has this version already: need not be given it.
@@ -38,13 +41,26 @@ pub(super) enum Thing {
     Item(Item),
     /// A mutable value that gets its version only when the network's is known.
     Next(Publication),
-    Announcement { port: Option<u16>, seed: bool, file: Option<Holding> },
+    Announcement {
+        port: Option<u16>,
+        seed: bool,
+        file: Option<Holding>,
+    },
+}
+
+impl Publication {
+    /// If somebody has a later version, it may get one later still.
+    fn may_go_on(&self) -> bool {
+        matches!(self, Publication::Mutable { seq: None, cas: None, .. })
+    }
 }
 
 impl Placing {
     pub fn new(what: Thing, left: Option<Duration>) -> Placing {
         Placing {
+            source: if let Thing::Next(publication) = &what { Some(publication.clone()) } else { None },
             what,
+            cas: None,
             left,
             having: BTreeSet::new(),
             highest_seq: None,
@@ -73,7 +89,7 @@ impl Placing {
         if let Thing::Item(item) = &self.what {
             let same = match &answer.item {
                 Some(there) => there.value() == item.value() && item.target() == target,
-                None => there.is_some() && there == item.seq(),
+                None => there.is_some() && there >= item.seq(),
             };
             if same {
                 self.having.insert(from.id);
@@ -195,7 +211,7 @@ impl Peer {
     fn give_to(&mut self, now: Moment, id: WalkId, walk: &mut Walk, candidate: Candidate) {
         let Goal::Place(placing) = &mut walk.goal else { return };
         let Candidate { contact, token, program } = candidate;
-        if !placing.given.insert(contact.id) || !address_id::matches(contact.id, contact.addr.ip()) {
+        if !placing.given.insert(contact.id) || !Peer::fits_its_address(contact) {
             return;
         }
         // Strangers forget a value after two hours: they are given it again though they have it.
@@ -248,12 +264,10 @@ impl Peer {
         let geometry = self.overlay.geometry();
         placing.copies.sort_by_key(|copy| geometry.keeping(*copy, walk.target));
         let outdated = placing.refusal.as_ref().is_some_and(Refusal::is_outdated);
-        if let (true, Some(publication), true) = (outdated, &placing.source, placing.restarts < MAX_RESTARTS) {
-            let again = Placing {
-                source: Some(publication.clone()),
-                restarts: placing.restarts + 1,
-                ..Placing::new(Thing::Next(publication.clone()), placing.left)
-            };
+        let again = placing.source.as_ref().filter(|source| source.may_go_on() && placing.restarts < MAX_RESTARTS);
+        if let (true, Some(publication)) = (outdated, again) {
+            let what = Thing::Next(publication.clone());
+            let again = Placing { restarts: placing.restarts + 1, ..Placing::new(what, placing.left) };
             return self.start_walk(now, walk.ticket, walk.target, Goal::Place(again));
         }
         let answer = match (placing.what, placing.refusal) {

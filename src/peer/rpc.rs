@@ -194,7 +194,8 @@ impl<W: Clone> Rpc<W> {
 
     /// The system says that nobody listens there: the reasons of all questions that were asked there.
     pub fn unreachable(&mut self, addr: SocketAddr) -> Vec<W> {
-        let there = |open: &&u32| self.open[*open].to == addr && !matches!(self.open[*open].patience, Patience::Until(_));
+        let there =
+            |open: &&u32| self.open[*open].to == addr && !matches!(self.open[*open].patience, Patience::Until(_));
         let closed: Vec<u32> = self.open.keys().filter(there).copied().collect();
         closed.into_iter().filter_map(|transaction| self.close(transaction)).map(|open| open.why).collect()
     }

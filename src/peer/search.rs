@@ -59,9 +59,7 @@ pub(super) struct Search {
 impl Search {
     /// A search by a member: it starts from what the overlay knows.
     pub fn by_member(overlay: &dyn Overlay, me: Contact, key: Id, asks: Asks) -> Search {
-        let mut search = Search::by_outsider(overlay, key, asks, None);
-        search.lookup = search.lookup.with_myself(me);
-        search
+        Search::by_outsider(overlay, key, asks, None).with_myself(me)
     }
 
     /// The same by somebody who keeps nothing; in one address family only, if one is named.
@@ -85,6 +83,12 @@ impl Search {
         let hop_by_hop = matches!(asks, Asks::Nodes(Some(_))) && overlay.next_hop().is_some();
         let lookup = Lookup::new(overlay.geometry(), key, overlay.width());
         Search { lookup, asks, v6: None, hop_by_hop, step_back: false, stepping_back: None }
+    }
+
+    /// Counts ourselves among those who keep things.
+    pub fn with_myself(mut self, me: Contact) -> Search {
+        self.lookup = self.lookup.with_myself(me);
+        self
     }
 
     /// It takes part in this search.

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_scrape_counts_seeds_and_others_apart() {
         let mut trackers = Trackers::default();
-        (0..100).for_each(|at| drop(trackers.put(Moment::START, Id::ZERO, addr(at), at < 70, None)));
+        (0..100).for_each(|at| assert!(trackers.put(Moment::START, Id::ZERO, addr(at), at < 70, None)));
         let scrape = trackers.scrape(Moment::START, Id::ZERO);
         assert!((scrape.seeds.estimate() - 70.0).abs() < 5.0);
         assert!((scrape.peers.estimate() - 30.0).abs() < 3.0);

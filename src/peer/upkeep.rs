@@ -1,6 +1,6 @@
 //! Keeping the overlay whole: its chores, lookups for what is learnt on the way, and news of changed successors.
 
-use super::search::{Search, Want};
+use super::search::{Asks, Search, Want};
 use super::*;
 use crate::ground::krpc::{self, Ping};
 use crate::overlay::{Chore, Near};
@@ -78,8 +78,8 @@ impl Peer {
         }
         if self.upkeep.introduce_at <= now {
             self.upkeep.introduce_at = Moment::NEVER;
-            let neighbours = self.overlay.contacts();
-            neighbours.into_iter().for_each(|neighbour| self.greet(now, neighbour));
+            let acquaintances = self.overlay.acquaintances();
+            acquaintances.into_iter().for_each(|contact| self.greet(now, contact));
         }
         if self.overlay.due() > now {
             return;
@@ -90,7 +90,7 @@ impl Peer {
                 Chore::Ping(contact) => self.verify(now, contact),
                 Chore::Consult(contact) => self.consult(now, contact),
                 Chore::LookUp(target) => {
-                    let search = Search::by_member(&*self.overlay, self.me, target, None);
+                    let search = Search::by_member(&*self.overlay, self.me, target, Asks::Nodes(None));
                     self.start_refresh(now, search, None);
                 }
             }
@@ -152,7 +152,7 @@ impl Peer {
 
     /// Looks for those who keep what belongs at `place`, to offer them the file with this key.
     pub(super) fn refresh_keepers(&mut self, now: Moment, place: Id, key: Id) -> bool {
-        let search = Search::by_member(&*self.overlay, self.me, place, None);
+        let search = Search::by_member(&*self.overlay, self.me, place, Asks::Nodes(None));
         self.start_refresh(now, search, Some(key))
     }
 

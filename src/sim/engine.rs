@@ -47,10 +47,14 @@ impl World {
             naming: self.naming,
             start,
             ping_interval: self.ping_interval,
-            fingers: self.fingers,
+            overlay: self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia),
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.manifests().cloned().collect(),
+            keeps_files: true,
+            read_only: false,
+            both_families: false,
+            memory: disk.memory(self.now),
         };
         let at = self.hosts.len();
         let peer = Peer::new(self.now, config);
@@ -166,6 +170,7 @@ impl World {
             }
             Output::Look { ticket, .. } => self.schedule(self.now, Event::LookEnds { at, ticket }),
             Output::Forget(manifest) => self.hosts[at].disk.forget(&manifest),
+            Output::Note { key, value } => self.hosts[at].disk.note(self.now, key, value),
             Output::Answer { ticket, answer } => {
                 if answer == Answer::Left {
                     self.hosts[at].state = State::Dead;

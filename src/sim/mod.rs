@@ -30,6 +30,7 @@ pub use weather::{Delay, Weather};
 
 use crate::ground::{Chance, Contact, Content, FileName, Id, Moment, Naming};
 use crate::overlay::ring::LIST_LEN;
+use crate::overlay::{Kind, Tuning};
 use crate::peer::{Answer, Command, Config, Input, Move, MoveError, News, Output, Peer, Standing, Start, Ticket, View};
 use check::Checks;
 use engine::{Event, Scheduled};
@@ -48,6 +49,7 @@ pub struct World {
     weather: Weather,
     naming: Naming,
     fingers: bool,
+    kademlia: Option<Tuning>,
     replicas: usize,
     ping_interval: Duration,
     hosts: Vec<Host>,
@@ -122,6 +124,7 @@ impl World {
             weather,
             naming: Naming::Hashed,
             fingers: true,
+            kademlia: None,
             replicas: 3,
             ping_interval: Duration::from_secs(15),
             hosts: Vec::new(),
@@ -142,6 +145,13 @@ impl World {
     pub fn classic(mut self) -> World {
         self.naming = Naming::Numbered;
         self.fingers = false;
+        self
+    }
+
+    /// Peers keep to Kademlia. The rules of a ring are not checked.
+    pub fn kademlia(mut self, tuning: Tuning) -> World {
+        self.kademlia = Some(tuning);
+        self.checks.switch_off();
         self
     }
 
@@ -202,7 +212,7 @@ impl World {
     pub fn join(&mut self, known: PeerIndex) -> PeerIndex {
         let contact = self.fresh_contact();
         let known = self.hosts[known].addr;
-        self.start(contact, Start::Join(known), disks::Disk::default())
+        self.start(contact, Start::Join(vec![known]), disks::Disk::default())
     }
 
     /// Starts peer `number` of a classic ring whose peers know their successors.
@@ -213,13 +223,13 @@ impl World {
 
     /// Starts peer `number`, which joins a classic ring through peer `known`.
     pub fn join_number(&mut self, number: u8, known: u8) -> PeerIndex {
-        self.start(numbered(number), Start::Join(numbered(known).addr), disks::Disk::default())
+        self.start(numbered(number), Start::Join(vec![numbered(known).addr]), disks::Disk::default())
     }
 
     /// Starts a second peer `number`, at another address.
     pub fn join_number_elsewhere(&mut self, number: u8, known: u8) -> PeerIndex {
         let contact = Contact { id: Id::numbered(number), addr: self.fresh_contact().addr };
-        self.start(contact, Start::Join(numbered(known).addr), disks::Disk::default())
+        self.start(contact, Start::Join(vec![numbered(known).addr]), disks::Disk::default())
     }
 
     /// Starts a dead peer again: it joins through `known`, with what its disk holds.
@@ -229,7 +239,7 @@ impl World {
         let contact = host.peer.view().me;
         let disk = std::mem::take(&mut host.disk);
         let known = self.hosts[known].addr;
-        self.start(contact, Start::Join(known), disk)
+        self.start(contact, Start::Join(vec![known]), disk)
     }
 
     /// The power goes: it stops at once and tells nobody.

@@ -173,10 +173,8 @@ impl Question {
                 a.bytes("target", target.as_bytes());
             }
         }
-        let asks_for_nodes = !matches!(
-            self,
-            Question::Ping(_) | Question::Holds(_) | Question::AnnouncePeer(_) | Question::Put(_)
-        );
+        let asks_for_nodes =
+            !matches!(self, Question::Ping(_) | Question::Holds(_) | Question::AnnouncePeer(_) | Question::Put(_));
         if asks_for_nodes && !want.is_empty() {
             a.strings("want", want);
         }
