@@ -79,6 +79,12 @@ impl Id {
         Id(std::array::from_fn(|at| self.0[at] ^ other.0[at]))
     }
 
+    /// The most significant 64 bits.
+    pub fn beginning(self) -> u64 {
+        let (beginning, _) = self.0.split_first_chunk().expect("an id has 20 bytes");
+        u64::from_be_bytes(*beginning)
+    }
+
     /// How many bits before the first that is set; 160 for zero.
     pub fn leading_zeros(self) -> usize {
         match self.halves() {
@@ -94,8 +100,7 @@ impl Id {
 
     /// As a share of all ids, or of the way round: 0 up to 1.
     pub fn fraction(self) -> f64 {
-        let head = u64::from_be_bytes(self.0[..8].try_into().expect("8 of 20 bytes"));
-        head as f64 / 2f64.powi(64)
+        self.beginning() as f64 / 2f64.powi(64)
     }
 
     fn halves(self) -> (u32, u128) {

@@ -3,7 +3,8 @@
 //! Two tables of k-buckets, one for IPv4 and one for IPv6. How it differs from the paper, and why:
 //! - Only a peer that answered *us* enters, and only an answer moves it to the recent end: whoever merely asks may have
 //!   forged its address. Only those who answered within 15 minutes are handed out.
-//! - A full bucket's oldest is pinged when somebody else was heard, but not twice in a minute: newcomers come in bursts.
+//! - A full bucket's oldest is pinged when somebody new was heard, but not if it was heard within a minute: newcomers
+//!   come in bursts.
 //! - Buckets are not split anywhere but around our own id, as in the paper's first version; where its §2.4 splits
 //!   further to know our surroundings completely, the one bucket that lies across holds more instead.
 //! - Our own id is looked up again and again, at growing intervals, and soon after a neighbour was lost.
@@ -11,43 +12,22 @@
 
 mod bucket;
 mod table;
+mod upkeep;
 
-use super::ring::START_UP_GRACE;
 use super::{Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
 use bucket::Entry;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use table::{Heard, Table};
+use table::{Heard, Table, nearer};
+use upkeep::{Hints, OwnLookup, REFRESH_EVERY};
 
-/// A bucket in which nothing changed for about so long is refreshed (BEP 5; the paper says an hour).
-const REFRESH_EVERY: Duration = Duration::from_secs(15 * 60);
-/// After joining, all buckets are refreshed within this time (paper §2.3), not in one breath.
-const SPREAD: Duration = Duration::from_secs(5);
-/// Time between two refreshes that are due together. Guess.
-const REFRESH_NEXT: Duration = Duration::from_millis(300);
-/// Time from the first answer to refreshing all: first our own surroundings are looked up.
-const REFRESH_ALL_AFTER: Duration = Duration::from_secs(2);
-/// Time from the first lookup of our own id to the second; doubles each time, up to [`REFRESH_EVERY`]. Guess: peers
-/// that start together find each other by then.
-const OWN_FIRST: Duration = Duration::from_secs(10);
 /// Time from the loss of a neighbour to looking up who follows. Guess: neighbours are lost in bursts.
 const MEND_AFTER: Duration = Duration::from_secs(3);
 /// A full bucket's oldest is not pinged if it was heard or pinged within this time.
 const DOUBT_AFTER: Duration = Duration::from_secs(60);
 /// When a neighbour is lost, neighbours not heard for so long are pinged at once: a mass failure is found in one sweep.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(2);
-/// A contact not heard for so long is pinged, the stalest first. Guess: the rest of the 15 minutes for which it is
-/// good is enough to come to all of them.
-const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
-/// A contact that upkeep still pings in vain after so long is forgotten, whatever else is known of it.
-const FORGET_AFTER: Duration = Duration::from_secs(30 * 60);
-/// How long such a last ping waits.
-const LAST_CHANCE: Duration = Duration::from_secs(60);
-/// Longest time between two quiet pings, however seldom shown ones are wanted.
-const PING_AT_LEAST_EVERY: Duration = Duration::from_secs(15);
-/// Time between two pings to a peer named at the start.
-const HINT_EVERY: Duration = Duration::from_secs(1);
 
 /// What can be chosen in Kademlia.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,21 +76,6 @@ pub struct Kademlia {
     changes: u64,
 }
 
-/// Peers named at the start that have not answered yet.
-struct Hints {
-    unheard: Vec<Contact>,
-    /// Somebody has answered.
-    heard: bool,
-    ping_at: Moment,
-    until: Moment,
-}
-
-/// When our own id is looked up next, and how long we wait after that.
-struct OwnLookup {
-    at: Moment,
-    pause: Duration,
-}
-
 impl Kademlia {
     /// The network as seen by `me`, who starts now and knows of these `hints`, not yet heard from.
     pub fn new(
@@ -130,11 +95,11 @@ impl Kademlia {
             tuning,
             now,
             tables: [table(), table()],
-            hints: Hints { unheard, heard: false, ping_at: now, until: now + START_UP_GRACE },
+            hints: Hints::new(now, unheard),
             pings: Vec::new(),
             ping_at: now,
             refresh_all_at: Moment::NEVER,
-            own: OwnLookup { at: Moment::NEVER, pause: OWN_FIRST },
+            own: OwnLookup::never(),
             changes: 0,
             chance,
         }
@@ -157,7 +122,7 @@ impl Kademlia {
         let [mut all, others] = [0, 1].map(|family| self.tables[family].nearest(key, count, wanted));
         if !others.is_empty() {
             all.extend(others);
-            all.sort_by_key(|contact| contact.id.xor(key));
+            all.sort_by(|one, other| nearer(key, one, other));
         }
         all
     }
@@ -167,77 +132,6 @@ impl Kademlia {
         let mut nearest = self.nearest(self.me, self.tuning.k, |_| true);
         nearest.truncate(self.tuning.k);
         nearest
-    }
-
-    /// A contact came or went at this place in this table.
-    fn changed(&mut self, now: Moment, family: usize, id: Id) {
-        let next = now + self.chance.around(REFRESH_EVERY);
-        let table = &mut self.tables[family];
-        let at = table.index(id);
-        let bucket = table.bucket_mut(at);
-        // What is due within moments is so because we have just come: that was not for want of changes.
-        if bucket.refresh_at > now + SPREAD {
-            bucket.refresh_at = next;
-        }
-        if table.is_in_surroundings(id) {
-            self.changes += 1;
-        }
-    }
-
-    /// We are new here: our own id is to be looked up, then all the rest.
-    fn begin(&mut self, now: Moment) {
-        self.own = OwnLookup { at: now, pause: OWN_FIRST };
-        self.refresh_all_at = now + REFRESH_ALL_AFTER;
-    }
-
-    /// Pings those named at the start who have not answered yet.
-    fn call_hints(&mut self, now: Moment) -> Vec<Contact> {
-        if self.hints.unheard.is_empty() || now < self.hints.ping_at {
-            return Vec::new();
-        }
-        if now >= self.hints.until {
-            self.hints.unheard.clear();
-        }
-        self.hints.ping_at = now + HINT_EVERY;
-        self.hints.unheard.clone()
-    }
-
-    /// Who was silent for a while: of the k nearest and of all, the one left alone longest.
-    fn silent(&mut self, now: Moment) -> Vec<Contact> {
-        if now < self.ping_at {
-            return Vec::new();
-        }
-        self.ping_at = now + self.chance.around(self.pace());
-        let neighbours = self.neighbours();
-        let near = neighbours.iter().filter_map(|contact| self.table(*contact).get(contact.id));
-        let near = near.filter(|entry| entry.left_alone(now) >= self.ping_interval);
-        let near = near.max_by_key(|entry| entry.left_alone(now));
-        let all = self.tables.iter().flat_map(Table::entries).filter(|entry| entry.left_alone(now) >= STALE_AFTER);
-        let stale = all.max_by_key(|entry| entry.left_alone(now));
-        let mut silent: Vec<Contact> = near.into_iter().chain(stale).map(|entry| entry.contact).collect();
-        silent.dedup();
-        for contact in &silent {
-            if let Some(entry) = self.tables[family(*contact)].get_mut(contact.id) {
-                entry.asked = now;
-            }
-        }
-        silent
-    }
-
-    /// Time between two quiet pings: each of the k nearest has its turn within about two intervals.
-    fn pace(&self) -> Duration {
-        (self.ping_interval.saturating_mul(2) / self.tuning.k as u32).min(PING_AT_LEAST_EVERY)
-    }
-
-    /// Forgets those who did not even answer the ping that came half an hour after their last word. Only an id that is
-    /// known in both families comes to this: others are suspected, judged and lost before.
-    fn forget_mute(&mut self, now: Moment) {
-        let mute =
-            |entry: &&Entry| entry.asked.since(entry.heard) >= FORGET_AFTER && now.since(entry.asked) >= LAST_CHANCE;
-        for family in 0..self.tables.len() {
-            let mute: Vec<Id> = self.tables[family].entries().filter(mute).map(|entry| entry.contact.id).collect();
-            mute.into_iter().for_each(|id| self.lost_of(now, family, id));
-        }
     }
 
     fn lost_of(&mut self, now: Moment, family: usize, id: Id) {
@@ -252,66 +146,6 @@ impl Kademlia {
             let neighbours = self.nearest(self.me, self.tuning.k, doubtful);
             neighbours.into_iter().for_each(|contact| self.doubt(now, contact));
         }
-    }
-
-    /// It is to be pinged.
-    fn doubt(&mut self, now: Moment, contact: Contact) {
-        if let Some(entry) = self.tables[family(contact)].get_mut(contact.id)
-            && !entry.suspect
-        {
-            entry.asked = now;
-            self.pings.push(contact);
-        }
-    }
-
-    /// Every bucket is looked into within [`SPREAD`], but not those nearer than our nearest contact: there are none.
-    fn refresh_all(&mut self, now: Moment) {
-        self.refresh_all_at = Moment::NEVER;
-        for table in &mut self.tables {
-            for at in 0..table.buckets().len() {
-                table.bucket_mut(at).refresh_at = now + SPREAD.mul_f64(self.chance.fraction());
-            }
-        }
-    }
-
-    /// An id in the range of the first bucket whose time has come; others that are due have to wait a moment.
-    fn refresh(&mut self, now: Moment) -> Option<Id> {
-        let mut target = None;
-        let mut next = now;
-        for family in 0..self.tables.len() {
-            if self.tables[family].len() == 0 {
-                continue;
-            }
-            for at in 0..self.tables[family].buckets().len() {
-                if self.tables[family].buckets()[at].refresh_at > now {
-                    continue;
-                }
-                let refresh_at = if target.is_none() {
-                    target = Some(self.random_in(family, at));
-                    now + self.chance.around(REFRESH_EVERY)
-                } else {
-                    next = next + self.chance.around(REFRESH_NEXT);
-                    next
-                };
-                self.tables[family].bucket_mut(at).refresh_at = refresh_at;
-            }
-        }
-        target
-    }
-
-    /// Any id that belongs into this bucket.
-    fn random_in(&mut self, family: usize, at: usize) -> Id {
-        let mut bytes = [0; Id::LEN];
-        bytes.fill_with(|| self.chance.bits() as u8);
-        // So many bits are ours, and the next one is not, unless this is the last bucket.
-        let is_last = at + 1 == self.tables[family].buckets().len();
-        let shared = if is_last { at } else { at + 1 };
-        let mine = if is_last { self.me } else { self.me.xor(Id::power_of_two(Id::BITS - 1 - at)) };
-        for bit in 0..shared {
-            let mask = 0x80 >> (bit % 8);
-            bytes[bit / 8] = (bytes[bit / 8] & !mask) | (mine.as_bytes()[bit / 8] & mask);
-        }
-        Id::new(bytes)
     }
 }
 
@@ -338,10 +172,7 @@ impl Overlay for Kademlia {
         if contact.id == self.me || !has_address(contact) {
             return;
         }
-        if !self.hints.heard || !self.hints.unheard.is_empty() {
-            self.hints.heard = true;
-            self.hints.unheard.retain(|hint| hint.id != contact.id);
-        }
+        self.hints.heard(contact.id);
         let family = family(contact);
         let first = self.is_empty();
         match self.tables[family].heard(now, contact) {
@@ -441,7 +272,7 @@ impl Overlay for Kademlia {
     }
 
     fn knows_its_range(&self, _now: Moment) -> bool {
-        self.hints.heard || self.hints.unheard.is_empty()
+        self.hints.settled()
     }
 
     fn owns(&self, key: Id) -> bool {
@@ -480,39 +311,13 @@ impl Overlay for Kademlia {
 
     fn chores(&mut self, now: Moment) -> Vec<Chore> {
         self.now = now;
-        let mut pings = self.call_hints(now);
-        if !self.is_empty() {
-            self.forget_mute(now);
-            pings.extend(self.silent(now));
-        }
-        pings.append(&mut self.pings);
-        let mut chores: Vec<Chore> = pings.into_iter().map(Chore::Ping).collect();
-        if self.is_empty() {
-            return chores;
-        }
-        if now >= self.own.at {
-            self.own.at = now + self.chance.around(self.own.pause);
-            self.own.pause = (self.own.pause * 2).min(REFRESH_EVERY);
-            chores.push(Chore::LookUp(self.me));
-        }
-        if now >= self.refresh_all_at {
-            self.refresh_all(now);
-        }
-        chores.extend(self.refresh(now).map(Chore::LookUp));
+        let mut chores: Vec<Chore> = self.pings_due(now).into_iter().map(Chore::Ping).collect();
+        chores.extend(self.lookups_due(now).into_iter().map(Chore::LookUp));
         chores
     }
 
     fn due(&self) -> Moment {
-        if !self.pings.is_empty() {
-            return Moment::START;
-        }
-        let hints = if self.hints.unheard.is_empty() { Moment::NEVER } else { self.hints.ping_at };
-        let known = self.tables.iter().filter(|table| table.len() > 0);
-        let buckets = known.flat_map(Table::buckets).map(|bucket| bucket.refresh_at);
-        match buckets.min() {
-            None => hints,
-            Some(refresh) => hints.min(refresh).min(self.own.at).min(self.refresh_all_at).min(self.ping_at),
-        }
+        self.upkeep_due()
     }
 }
 
