@@ -112,7 +112,7 @@ fn values_live_for_a_day_through_departures_and_then_end() {
             if round % 2 == 0 {
                 world.kill(goes)
             } else {
-                drop(world.quit(goes))
+                world.quit(goes);
             }
             world.run_for(HOUR / 4);
             let members = world.members();

@@ -66,7 +66,7 @@ impl Peer {
             // Whoever announced the file is of interest too.
             Geometry::Xor { .. } => Asks::Peers { scrape: false },
         };
-        let search = Search::by_member(&*self.overlay, self.me, place, asks);
+        let search = Search::by_member(&*self.overlay, self.me, place, asks).thorough();
         let job = ErrandJob { ticket, name, goal, phase: Phase::Searching(search) };
         self.last_errand += 1;
         let id = self.last_errand;
@@ -157,11 +157,11 @@ impl Peer {
         self.errand_heard(now, id, job, contact);
     }
 
-    pub(super) fn errand_late(&mut self, now: Moment, id: ErrandId, contact: Contact) {
+    pub(super) fn errand_late(&mut self, now: Moment, id: ErrandId, contact: Contact, attempts: u32) {
         let Some(mut job) = self.errands.remove(&id) else { return };
         match &mut job.phase {
             Phase::Searching(search) => {
-                search.late(contact.id);
+                search.late(contact.id, attempts);
                 self.go_on_searching(now, id, job);
             }
             // Its answer still counts if it comes before the end.

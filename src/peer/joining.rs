@@ -115,11 +115,11 @@ impl Peer {
         }
     }
 
-    pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked) {
+    pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked, attempts: u32) {
         if let Asked::Way(contact) = asked
             && let Some((mut search, heard)) = self.take_search()
         {
-            search.late(contact.id);
+            search.late(contact.id, attempts);
             self.search_on(now, search, heard);
         }
     }

@@ -245,7 +245,7 @@ impl Peer {
         let overlay = config.overlay.start(now, config.id, known, config.ping_interval, fork());
         let mut peer = Peer {
             me: Contact { id: config.id, addr: config.addr },
-            naming: config.naming,
+            naming: config.overlay.naming(config.naming),
             replicas: config.replicas,
             standing,
             rpc: Rpc::new(config.id, fork()),
@@ -380,10 +380,10 @@ impl Peer {
     fn late(&mut self, now: Moment, why: &Why, attempts: u32) {
         match why {
             Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.missed(now, *contact, attempts),
-            Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact),
-            Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact),
-            Why::Joining(asked) => self.joining_late(now, asked),
-            Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact),
+            Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact, attempts),
+            Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact, attempts),
+            Why::Joining(asked) => self.joining_late(now, asked, attempts),
+            Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
             Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
             Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
             Why::Cached | Why::HandValue(..) | Why::HandedValue => {}

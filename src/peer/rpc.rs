@@ -17,7 +17,7 @@ pub const PING_EVERY: Duration = Duration::from_secs(1);
 /// Shortest wait before an answer is late. Late is not silent: a search goes on to the next one, and takes the answer
 /// when it comes. Guess: longer than a peer on a busy machine waits for its turn.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
-/// Shortest wait after a question was repeated: a peer that hashes a gigabyte may not be scheduled for a while.
+/// Shortest wait after a question was repeated, doubling each time: a peer that hashes a gigabyte may not be scheduled for a while.
 const SHORTEST_WAIT_AGAIN: Duration = Duration::from_millis(100);
 /// Wait for a peer never measured. Guess: beyond most round trips of the Internet (median 156 ms).
 const FIRST_WAIT: Duration = Duration::from_millis(400);
@@ -276,8 +276,9 @@ impl<W: Clone> Rpc<W> {
         let Patience::Search = patience else { return PING_EVERY };
         let measured = self.round_trips.get(&to);
         let wait = measured.map_or(self.first_wait, |trip| trip.mean + 4 * trip.deviation);
-        let shortest = if attempt == 1 { SHORTEST_WAIT } else { SHORTEST_WAIT_AGAIN };
-        (wait * 2u32.pow(attempt - 1)).clamp(shortest, LONGEST_WAIT)
+        let doubled = 2u32.pow(attempt - 1);
+        let shortest = if attempt == 1 { SHORTEST_WAIT } else { SHORTEST_WAIT_AGAIN * doubled };
+        (wait * doubled).clamp(shortest, LONGEST_WAIT)
     }
 
     fn measure(&mut self, addr: SocketAddr, sample: Duration) {
@@ -408,7 +409,7 @@ mod tests {
             rpc.answered(at(took), addr(1), &transaction, None);
         }
         assert_eq!(wait(&rpc), Duration::from_millis(30));
-        assert_eq!(rpc.wait(addr(9), Patience::Search, 2), SHORTEST_WAIT_AGAIN);
+        assert_eq!(rpc.wait(addr(9), Patience::Search, 2), 2 * SHORTEST_WAIT_AGAIN);
     }
 
     #[test]

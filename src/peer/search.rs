@@ -47,6 +47,8 @@ impl Asks {
 pub(super) struct Search {
     pub lookup: Lookup,
     asks: Asks,
+    /// Who is late once is waited for before the end: a file is not to be given to the next one for a lost datagram.
+    thorough: bool,
     /// Only contacts of this address family take part: IPv4 and IPv6 are two networks (BEP 32).
     v6: Option<bool>,
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
@@ -82,12 +84,18 @@ impl Search {
     fn new(overlay: &dyn Overlay, key: Id, asks: Asks) -> Search {
         let hop_by_hop = matches!(asks, Asks::Nodes(Some(_))) && overlay.next_hop().is_some();
         let lookup = Lookup::new(overlay.geometry(), key, overlay.width());
-        Search { lookup, asks, v6: None, hop_by_hop, step_back: false, stepping_back: None }
+        Search { lookup, asks, thorough: false, v6: None, hop_by_hop, step_back: false, stepping_back: None }
     }
 
     /// Counts ourselves among those who keep things.
     pub fn with_myself(mut self, me: Contact) -> Search {
         self.lookup = self.lookup.with_myself(me);
+        self
+    }
+
+    /// Who is late once is waited for before the end.
+    pub fn thorough(mut self) -> Search {
+        self.thorough = true;
         self
     }
 
@@ -118,10 +126,12 @@ impl Search {
         }
     }
 
-    /// An answer is overdue.
-    pub fn late(&mut self, id: Id) {
-        if !self.hop_by_hop {
-            self.lookup.late(id);
+    /// An answer is overdue, after so many attempts.
+    pub fn late(&mut self, id: Id, attempts: u32) {
+        match attempts {
+            _ if self.hop_by_hop => {}
+            1 if self.thorough => self.lookup.slow(id),
+            _ => self.lookup.late(id),
         }
     }
 

@@ -215,10 +215,10 @@ impl Peer {
         self.walk_heard(now, id, walk, contact);
     }
 
-    pub(super) fn walk_late(&mut self, now: Moment, id: WalkId, contact: Contact) {
+    pub(super) fn walk_late(&mut self, now: Moment, id: WalkId, contact: Contact, attempts: u32) {
         let Some(mut walk) = self.walks.take(id) else { return };
         if let Some(search) = walk.searches.iter_mut().find(|search| search.concerns(contact)) {
-            search.late(contact.id);
+            search.late(contact.id, attempts);
         }
         // A keeper that is asked last is waited for: its value may be the only one.
         match walk.stage {

@@ -47,7 +47,7 @@ impl World {
             naming: self.naming,
             start,
             ping_interval: self.ping_interval,
-            overlay: self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia),
+            overlay: self.kind(),
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.manifests().cloned().collect(),

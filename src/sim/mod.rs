@@ -159,6 +159,10 @@ impl World {
         self
     }
 
+    fn kind(&self) -> Kind {
+        self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia)
+    }
+
     /// Keeps all news in [`World::news`].
     pub fn keep_news(mut self) -> World {
         self.keep_news = true;
@@ -403,7 +407,7 @@ impl World {
 
     /// Where a name belongs in this network.
     pub fn place(&self, name: &str) -> Id {
-        self.naming.place(&FileName::parse(name).expect("a simulated file has a good name"))
+        self.kind().naming(self.naming).place(&FileName::parse(name).expect("a simulated file has a good name"))
     }
 
     /// How many running peers have this content on their disk under this name.
