@@ -36,6 +36,11 @@ impl Kind {
         }
     }
 
+    /// Ids of peers without a number shall fit their addresses (BEP 42).
+    pub fn ties_ids_to_addresses(self) -> bool {
+        matches!(self, Kind::Kademlia(_))
+    }
+
     /// The overlay of a peer that starts now and knows of these contacts, not yet heard from.
     pub fn start(
         self,

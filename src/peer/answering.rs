@@ -49,7 +49,7 @@ impl Peer {
                     self.receive_question(now, asked, message.transaction, question);
                 }
             }
-            Body::Answer { from: id, answer, .. } => {
+            Body::Answer { from: id, seen_at, answer } => {
                 let Some(closed) = self.rpc.answered(now, from, &message.transaction, Some(id)) else { return };
                 let contact = Contact { id, addr: from };
                 let proof = match (closed.as_expected, message.leaving) {
@@ -59,6 +59,7 @@ impl Peer {
                 };
                 if closed.as_expected {
                     self.note_program(id, message.program);
+                    seen_at.into_iter().for_each(|seen_at| self.seen_at(now, from, seen_at));
                 }
                 self.proof_of_life(now, contact, proof);
                 if closed.as_expected {

@@ -30,6 +30,7 @@
 //! assert!(peer.wake_at() > Moment::START);
 //! ```
 
+mod address;
 mod announcing;
 mod answering;
 mod errands;
@@ -115,7 +116,10 @@ pub struct Peer {
     naming: Naming,
     replicas: usize,
     standing: Standing,
+    kind: Kind,
+    ping_interval: Duration,
     overlay: Box<dyn Overlay>,
+    votes: address::Votes,
     /// Contacts that take no files.
     strangers: BTreeSet<Id>,
     rpc: Rpc<Why>,
@@ -238,8 +242,10 @@ impl Peer {
         let remembered: Vec<Contact> =
             memory::contacts_in(&config.memory).into_iter().map(|(contact, _)| contact).collect();
         let (known, standing) = match &config.start {
-            Start::Ring(successors) if successors.is_empty() => (remembered.as_slice(), Standing::Member),
-            Start::Ring(successors) => (successors.as_slice(), Standing::Member),
+            Start::Ring(named) if named.is_empty() && matches!(config.overlay, Kind::Kademlia(_)) => {
+                (remembered.as_slice(), Standing::Member)
+            }
+            Start::Ring(named) => (named.as_slice(), Standing::Member),
             Start::Join(_) => (&[][..], Standing::Joining),
         };
         let overlay = config.overlay.start(now, config.id, known, config.ping_interval, fork());
@@ -278,6 +284,9 @@ impl Peer {
             shelf: shelf::Shelf::default(),
             handover: handover::Handover::new(now),
             leaving: None,
+            kind: config.overlay,
+            ping_interval: config.ping_interval,
+            votes: address::Votes::default(),
             overlay,
             out: VecDeque::new(),
             chance,

@@ -212,6 +212,11 @@ impl<W: Clone> Rpc<W> {
         self.round_trips.get(&addr).map(|trip| trip.mean)
     }
 
+    /// We have another id from now on.
+    pub fn take_id(&mut self, me: Id) {
+        self.me = me;
+    }
+
     /// We were not running for `pause`: nobody is to blame for what was not answered meanwhile.
     pub fn forgive(&mut self, pause: Duration) {
         let moved = std::mem::take(&mut self.deadlines);
