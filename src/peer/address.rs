@@ -76,8 +76,9 @@ mod tests {
         let mut votes = Votes::default();
         let ours = ip(81, 9);
         assert!((0..100).all(|_| votes.count(ip(5, 5), ours).is_none()), "one network, however often it says so");
-        assert!((0..3).all(|at| votes.count(ip(6, at), ip(99, at)).is_none()));
-        assert!((0..6).all(|at| votes.count(ip(7, at), ours).is_none()), "six of ten is not enough");
-        assert_eq!(votes.count(ip(8, 1), ours), Some(ours));
+        assert!((0..4).all(|at| votes.count(ip(6, at), ip(99, at)).is_none()));
+        assert!((0..6).all(|at| votes.count(ip(7, at), ours).is_none()), "seven of eleven is not enough");
+        assert_eq!(votes.count(ip(8, 1), ours), None);
+        assert_eq!(votes.count(ip(8, 2), ours), Some(ours), "nine of thirteen is");
     }
 }
