@@ -52,12 +52,9 @@ impl Peer {
             let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
             return self.answer(ticket, Answer::Failed { name, reason: format!("this peer {doing}") });
         }
-        if self.errands.len() + self.waiting_errands.len() >= MAX_ERRANDS {
+        if self.errands.len() >= MAX_ERRANDS {
             let reason = format!("{MAX_ERRANDS} stores and requests are under way: wait for one to end");
             return self.answer(ticket, Answer::Failed { name, reason });
-        }
-        if !self.overlay.knows_its_range(now) {
-            return self.waiting_errands.push((ticket, name, goal));
         }
         let place = self.naming.place(&name);
         let own = self.overlay.owns(place);
@@ -96,20 +93,10 @@ impl Peer {
         }
     }
 
-    pub(super) fn start_waiting_errands(&mut self, now: Moment) {
-        if self.overlay.knows_its_range(now) {
-            for (ticket, name, goal) in std::mem::take(&mut self.waiting_errands) {
-                self.start_errand(now, ticket, name, goal);
-            }
-        }
-    }
-
     /// Ends all stores and requests.
     pub(super) fn fail_errands(&mut self, reason: &str) {
-        let waiting = std::mem::take(&mut self.waiting_errands).into_iter().map(|(ticket, name, _)| (ticket, name));
-        let running = std::mem::take(&mut self.errands).into_values().map(|job| (job.ticket, job.name));
-        for (ticket, name) in waiting.chain(running) {
-            self.answer(ticket, Answer::Failed { name, reason: reason.to_owned() });
+        for job in std::mem::take(&mut self.errands).into_values() {
+            self.answer(job.ticket, Answer::Failed { name: job.name, reason: reason.to_owned() });
         }
     }
 

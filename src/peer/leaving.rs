@@ -82,8 +82,7 @@ impl Peer {
 
     fn say_goodbye(&mut self, now: Moment) {
         self.standing = Standing::Leaving;
-        self.fail_errands("this peer left before it was done");
-        self.fail_walks("this peer left before it was done");
+        self.fail_commands("this peer left before it was done");
         let contacts = self.overlay.contacts();
         for contact in &contacts {
             self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye);

@@ -107,6 +107,9 @@ pub enum Start {
     Join(Vec<SocketAddr>),
 }
 
+/// Most commands that wait for a network whose peers have just started.
+const MAX_WAITING: usize = 256;
+
 /// A timer that fires so late means that we were not running: paused, or the machine asleep.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
 
@@ -127,8 +130,8 @@ pub struct Peer {
     liveness: liveness::Liveness,
     upkeep: upkeep::Upkeep,
     joining: Option<joining::Joining>,
-    /// Stores and requests that wait for a ring whose peers have just started.
-    waiting_errands: Vec<(Ticket, FileName, errands::Goal)>,
+    /// What waits for a network whose peers have just started.
+    waiting: Vec<(Ticket, Command)>,
     errands: BTreeMap<ErrandId, errands::ErrandJob>,
     last_errand: ErrandId,
     looks: BTreeMap<Ticket, answering::PendingLook>,
@@ -259,7 +262,7 @@ impl Peer {
             upkeep: upkeep::Upkeep::new(&*overlay),
             strangers: BTreeSet::new(),
             joining: None,
-            waiting_errands: Vec::new(),
+            waiting: Vec::new(),
             errands: BTreeMap::new(),
             last_errand: 0,
             looks: BTreeMap::new(),
@@ -305,18 +308,7 @@ impl Peer {
         match input {
             _ if self.standing == Standing::Gone => {}
             Input::Datagram { from, bytes } => self.receive(now, from, &bytes),
-            Input::Command { ticket, command } => match command {
-                Command::Store { name, content } => self.start_store(now, ticket, name, content),
-                Command::Request { name } => self.start_request(now, ticket, name),
-                Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
-                Command::Find(sought) => self.start_find(now, ticket, sought),
-                Command::Announce { info_hash, port, seed } => {
-                    self.start_announce(now, Some(ticket), info_hash, port, seed, None);
-                }
-                Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
-                Command::Sample(target) => self.start_sample(now, ticket, target),
-                Command::Leave => self.start_leaving(now, ticket),
-            },
+            Input::Command { ticket, command } => self.command(now, ticket, command),
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
                 Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
                 Some(MovePurpose::Request(errand, at)) => self.downloaded(now, errand, at, outcome),
@@ -333,6 +325,26 @@ impl Peer {
             Input::Wake => self.wake(now),
         }
         self.settle(now);
+    }
+
+    fn command(&mut self, now: Moment, ticket: Ticket, command: Command) {
+        let member = self.standing == Standing::Member && self.leaving.is_none();
+        if member && command != Command::Leave && !self.overlay.knows_its_range(now) && self.waiting.len() < MAX_WAITING
+        {
+            return self.waiting.push((ticket, command));
+        }
+        match command {
+            Command::Store { name, content } => self.start_store(now, ticket, name, content),
+            Command::Request { name } => self.start_request(now, ticket, name),
+            Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
+            Command::Find(sought) => self.start_find(now, ticket, sought),
+            Command::Announce { info_hash, port, seed } => {
+                self.start_announce(now, Some(ticket), info_hash, port, seed, None);
+            }
+            Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
+            Command::Sample(target) => self.start_sample(now, ticket, target),
+            Command::Leave => self.start_leaving(now, ticket),
+        }
     }
 
     /// What it wants done, until None.
@@ -375,7 +387,7 @@ impl Peer {
     fn settle(&mut self, now: Moment) {
         if self.standing == Standing::Member {
             self.tell_changes(now);
-            self.start_waiting_errands(now);
+            self.start_waiting(now);
             self.do_chores(now);
             self.go_on_keeping(now);
             self.go_on_announcing(now);
@@ -383,6 +395,30 @@ impl Peer {
         }
         self.hand_over(now);
         self.go_on_leaving(now);
+    }
+
+    fn start_waiting(&mut self, now: Moment) {
+        if !self.waiting.is_empty() && self.overlay.knows_its_range(now) {
+            for (ticket, command) in std::mem::take(&mut self.waiting) {
+                self.command(now, ticket, command);
+            }
+        }
+    }
+
+    /// Ends all commands that have not ended yet.
+    fn fail_commands(&mut self, reason: &str) {
+        for (ticket, command) in std::mem::take(&mut self.waiting) {
+            let reason = reason.to_owned();
+            self.answer(
+                ticket,
+                match command {
+                    Command::Store { name, .. } | Command::Request { name } => Answer::Failed { name, reason },
+                    _ => Answer::Unable(reason),
+                },
+            );
+        }
+        self.fail_errands(reason);
+        self.fail_walks(reason);
     }
 
     /// A question is not answered yet.
