@@ -126,7 +126,7 @@ pub fn as_text(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// What its owner signs with: an ed25519 pair.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(SigningKey);
 
 impl Secret {

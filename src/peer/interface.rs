@@ -1,8 +1,9 @@
 //! What goes into a peer and what comes out: the whole of its contact with the world.
 
 pub use crate::ground::MoveError;
-use crate::ground::{Contact, Content, FileName, Id, Manifest};
+use crate::ground::{Contact, Content, FileName, Id, Item, Manifest, Secret};
 use std::net::SocketAddr;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Connects an input with the output it belongs to.
@@ -68,8 +69,80 @@ pub enum Command {
         /// Its name.
         name: FileName,
     },
+    /// Keep a small value in the network (BEP 44).
+    Put {
+        /// What.
+        publication: Publication,
+        /// Promise it a day: this peer publishes it again as long as it lives. Otherwise it is for the caller to do so.
+        promised: bool,
+    },
+    /// Find a small value.
+    Find(Sought),
+    /// Say that a torrent can be had here (BEP 5).
+    Announce {
+        /// Which.
+        info_hash: Id,
+        /// At which port; none: at the one this peer asks from.
+        port: Option<u16>,
+        /// All of it.
+        seed: bool,
+    },
+    /// Find who has a torrent.
+    FindPeers {
+        /// Which.
+        info_hash: Id,
+        /// How many they are is wanted too (BEP 33).
+        scrape: bool,
+    },
+    /// Ask those near an id what torrents they know of (BEP 51).
+    Sample(Id),
     /// Hand over what is held, tell the others, go.
     Leave,
+}
+
+/// A value to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// Bencoded; its key is its hash.
+    Immutable(Vec<u8>),
+    /// Under a key pair.
+    Mutable {
+        /// The pair.
+        secret: Secret,
+        /// Tells several values of one pair apart.
+        salt: Vec<u8>,
+        /// The version; none: one more than the network has.
+        seq: Option<i64>,
+        /// Only if the network has this version.
+        cas: Option<i64>,
+        /// Bencoded.
+        value: Vec<u8>,
+    },
+}
+
+/// A value looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// With this hash.
+    Immutable(Id),
+    /// Signed with this key.
+    Mutable {
+        /// The public key.
+        key: [u8; 32],
+        /// Its salt.
+        salt: Vec<u8>,
+    },
+}
+
+/// Something a peer knew, from an earlier run.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Of what; each is there once.
+    pub key: Vec<u8>,
+    /// What.
+    pub value: Vec<u8>,
+    /// How long ago it was noted.
+    pub age: Duration,
 }
 
 /// What a peer wants done.
@@ -103,6 +176,13 @@ pub enum Output {
     },
     /// All who shall keep this version have it, and we are none of them: drop the copy, unless it was replaced.
     Forget(Manifest),
+    /// Remember this for the next run, as a [`Memory`], instead of what has been noted under the key so far.
+    Note {
+        /// Of what.
+        key: Vec<u8>,
+        /// What; none: it is to be forgotten.
+        value: Option<Vec<u8>>,
+    },
     /// The end of a command.
     Answer {
         /// The command's.
@@ -156,7 +236,7 @@ pub enum Move {
 }
 
 /// How a command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The file is durable at these peers.
     Stored {
@@ -188,6 +268,40 @@ pub enum Answer {
         /// Why, in one sentence that says what to do.
         reason: String,
     },
+    /// A value is kept by these peers.
+    Put {
+        /// What is kept.
+        item: Item,
+        /// By whom, the nearest first.
+        copies: Vec<Id>,
+    },
+    /// A value was found, and is what it should be.
+    Found(Item),
+    /// Everybody responsible was asked: there is no such value.
+    NoValue {
+        /// How many peers were asked.
+        asked: usize,
+    },
+    /// These know now that the torrent can be had here.
+    Announced(Vec<Id>),
+    /// Who has a torrent.
+    Peers {
+        /// They.
+        peers: Vec<SocketAddr>,
+        /// Estimates of how many have all of it, and how many a part.
+        scrape: Option<(f64, f64)>,
+        /// How many peers were asked.
+        asked: usize,
+    },
+    /// Torrents that those near an id know of.
+    Samples {
+        /// Some.
+        ids: Vec<Id>,
+        /// How many there are in all, by their account.
+        num: u64,
+    },
+    /// What was wanted apart from files could not be done: why, in one sentence.
+    Unable(String),
     /// We have left: the driver ends.
     Left,
 }

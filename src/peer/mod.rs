@@ -9,12 +9,15 @@
 //!     id: Id::numbered(2),
 //!     addr: SocketAddr::from(([127, 0, 0, 1], 12002)),
 //!     naming: Naming::Numbered,
-//!     start: Start::Join(SocketAddr::from(([127, 0, 0, 1], 12004))),
+//!     start: Start::Join(vec![SocketAddr::from(([127, 0, 0, 1], 12004))]),
 //!     ping_interval: Duration::from_secs(15),
 //!     fingers: false,
 //!     replicas: 3,
 //!     seed: 7,
 //!     held: Vec::new(),
+//!     keeps_files: true,
+//!     read_only: false,
+//!     memory: Vec::new(),
 //! };
 //! let mut peer = Peer::new(Moment::START, config);
 //! while let Some(output) = peer.poll() {
@@ -72,6 +75,12 @@ pub struct Config {
     pub seed: u64,
     /// What its store holds from an earlier run.
     pub held: Vec<Manifest>,
+    /// Keeps files for others, and says so. Without, it is a plain node of the DHT.
+    pub keeps_files: bool,
+    /// Only asks, and is nobody's contact (BEP 43).
+    pub read_only: bool,
+    /// What it noted in an earlier run.
+    pub memory: Vec<Memory>,
 }
 
 /// Whom a starting peer knows.
@@ -79,8 +88,8 @@ pub struct Config {
 pub enum Start {
     /// A ring of its own, or one whose peers start together and know their successors: none, one or two.
     Ring(Vec<Contact>),
-    /// A peer of the ring it joins.
-    Join(SocketAddr),
+    /// Peers of the network it joins: the first that answers shows the way.
+    Join(Vec<SocketAddr>),
 }
 
 /// A timer that fires so late means that we were not running: paused, or the machine asleep.
@@ -197,7 +206,7 @@ impl Peer {
         };
         config.held.into_iter().for_each(|manifest| peer.shelf.put(manifest));
         if let Start::Join(known) = config.start {
-            peer.start_joining(now, known);
+            peer.start_joining(now, known[0]);
         }
         peer.settle(now);
         peer
@@ -212,6 +221,8 @@ impl Peer {
                 Command::Store { name, content } => self.start_store(now, ticket, name, content),
                 Command::Request { name } => self.start_request(now, ticket, name),
                 Command::Leave => self.start_leaving(now, ticket),
+                // STUB: being written on main.
+                _ => self.answer(ticket, Answer::Unable("not yet".to_owned())),
             },
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
                 Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
