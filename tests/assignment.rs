@@ -128,7 +128,7 @@ fn the_whole_script() {
         seven.world.join_number(15, 4);
         seven.world.run_for(5 * SECOND);
         let forwarded = |number: u8| (number, News::JoinForwarded(id(15)));
-        let joined = News::Joined(Successors { first: id(19), second: id(2) });
+        let joined = News::Joined(Some(Successors { first: id(19), second: id(2) }));
         let told = [
             forwarded(4),
             forwarded(5),

@@ -3,7 +3,7 @@
 use super::simulate::Sim;
 use super::who::{Where, Who};
 use crate::ground::{Contact, Naming};
-use crate::live::{Config, Folders};
+use crate::live::{Config, Folders, Kind};
 use crate::peer::Start;
 use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -204,7 +204,8 @@ impl PeerOptions {
             None => naming == Naming::Hashed,
         };
         let folders = Folders::new(&self.dir, addr.port());
-        Ok(Config { id, naming, start, addr, folders, ping_interval, fingers, replicas: self.replicas.into() })
+        let overlay = Kind::Ring { fingers };
+        Ok(Config { id, naming, start, addr, folders, ping_interval, overlay, replicas: self.replicas.into() })
     }
 }
 
@@ -252,7 +253,10 @@ mod tests {
         assert_eq!(config.id, Id::numbered(2));
         assert_eq!(config.addr, "127.0.0.1:12002".parse().unwrap());
         assert_eq!(config.ping_interval, Duration::from_secs(15));
-        assert_eq!((config.naming, config.fingers, config.replicas), (Naming::Numbered, false, 3));
+        assert_eq!(
+            (config.naming, config.overlay, config.replicas),
+            (Naming::Numbered, Kind::Ring { fingers: false }, 3)
+        );
         assert_eq!(successors("p2p init 2 4 5 15"), [Some(4), Some(5)]);
         assert_eq!(successors("p2p init 14 19 2 15"), [Some(19), Some(2)]);
         assert_eq!(successors("p2p init 19 2 4"), [Some(2), Some(4)]);
@@ -316,7 +320,7 @@ mod tests {
         let config =
             read("p2p init 2 4@127.0.0.9:700 5 --host 127.0.0.8 --base-port 500 --fingers on --replicas 16").unwrap();
         assert_eq!(config.addr, "127.0.0.8:502".parse().unwrap());
-        assert_eq!((config.fingers, config.replicas), (true, 16));
+        assert_eq!((config.overlay, config.replicas), (Kind::Ring { fingers: true }, 16));
         let Start::Ring(contacts) = config.start else { panic!() };
         let addrs: Vec<SocketAddr> = contacts.iter().map(|contact| contact.addr).collect();
         assert_eq!(addrs, ["127.0.0.9:700".parse().unwrap(), "127.0.0.8:505".parse().unwrap()]);
@@ -329,8 +333,9 @@ mod tests {
     fn without_a_number_the_id_is_hashed_from_the_address() {
         let config = read("p2p join 127.0.0.1:7000 127.0.0.1:7001").unwrap();
         assert_eq!(config.id, Id::hashed(b"127.0.0.1:7000"));
-        assert_eq!((config.naming, config.fingers), (Naming::Hashed, true));
-        assert!(!read("p2p init 127.0.0.1:7000 --fingers off").unwrap().fingers);
+        assert_eq!((config.naming, config.overlay), (Naming::Hashed, Kind::Ring { fingers: true }));
+        let without = read("p2p init 127.0.0.1:7000 --fingers off").unwrap();
+        assert_eq!(without.overlay, Kind::Ring { fingers: false });
     }
 
     #[test]

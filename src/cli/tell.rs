@@ -40,7 +40,8 @@ impl Teller {
             News::SuccessorChangeReceived => out("Successor Change request received".into()),
             News::Joined(successors) => {
                 let accepted = Line::Out("Join request has been accepted".into());
-                [vec![accepted], self.successors("My", *successors)].concat()
+                let successors = successors.iter().flat_map(|successors| self.successors("My", *successors));
+                [accepted].into_iter().chain(successors).collect()
             }
             News::JoinFailed(JoinError::Silence(addr)) => {
                 vec![Line::Aside(format!("Nobody answers at {addr}: start that peer first, or name another one"))]
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_assignment_is_exact() {
-        let told: [(News, &[&str]); 22] = [
+        let told: [(News, &[&str]); 23] = [
             (News::PingsSent(ids(&[4, 5])), &["Ping requests sent to Peers 4 and 5"]),
             (News::PingsSent(ids(&[4])), &["Ping requests sent to Peer 4"]),
             (News::PingReceived(id(2)), &["Ping request message received from Peer 2"]),
@@ -192,7 +193,7 @@ mod tests {
             ),
             (News::SuccessorChangeReceived, &["Successor Change request received"]),
             (
-                News::Joined(both(19, 2)),
+                News::Joined(Some(both(19, 2))),
                 &["Join request has been accepted", "My first successor is Peer 19", "My second successor is Peer 2"],
             ),
             (News::Departing(id(9)), &["Peer 9 will depart from the network"]),
@@ -211,6 +212,7 @@ mod tests {
                 News::Receiving { name: file("4103"), from: id(8) },
                 &["Peer 8 had File 4103", "Receiving File 4103 from Peer 8"],
             ),
+            (News::Joined(None), &["Join request has been accepted"]),
             (News::PingsSent(Vec::new()), &[]),
             (News::HandingOver { files: 2 }, &[]),
             (News::JoinFailed(JoinError::Silence("127.0.0.1:12004".parse().unwrap())), &[]),

@@ -79,6 +79,25 @@ impl Id {
         Id(std::array::from_fn(|at| self.0[at] ^ other.0[at]))
     }
 
+    /// The most significant 64 bits.
+    pub fn beginning(self) -> u64 {
+        let (beginning, _) = self.0.split_first_chunk().expect("an id has 20 bytes");
+        u64::from_be_bytes(*beginning)
+    }
+
+    /// How many bits before the first that is set; 160 for zero.
+    pub fn leading_zeros(self) -> usize {
+        match self.halves() {
+            (0, low) => 32 + low.leading_zeros() as usize,
+            (high, _) => high.leading_zeros() as usize,
+        }
+    }
+
+    /// Bit `at` below 160, the most significant first.
+    pub fn bit(self, at: usize) -> bool {
+        self.0[at / 8] & (0x80 >> (at % 8)) != 0
+    }
+
     fn halves(self) -> (u32, u128) {
         let (high, low) = self.0.split_at(4);
         (
@@ -143,6 +162,16 @@ mod tests {
     fn powers_of_two_lie_where_they_should() {
         assert_eq!(Id::power_of_two(152), Id::numbered(1));
         assert_eq!(Id::ZERO.plus(Id::power_of_two(0)).as_bytes()[19], 1);
+    }
+
+    #[test]
+    fn bits_count_from_the_most_significant() {
+        for exponent in 0..Id::BITS {
+            let power = Id::power_of_two(exponent);
+            assert_eq!(power.leading_zeros(), Id::BITS - 1 - exponent);
+            assert!((0..Id::BITS).all(|at| power.bit(at) == (at == power.leading_zeros())));
+        }
+        assert_eq!(Id::ZERO.leading_zeros(), Id::BITS);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a host is started with, and where it keeps things.
 
 use crate::ground::{FileName, Id, Naming};
+use crate::overlay::Kind;
 use crate::peer::Start;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ pub struct Config {
     pub folders: Folders,
     /// Time between two rounds of shown pings.
     pub ping_interval: Duration,
-    /// Answer with the nearest of all it knows, instead of one hop at a time along first successors.
-    pub fingers: bool,
+    /// Who is near what.
+    pub overlay: Kind,
     /// How many peers keep a file.
     pub replicas: usize,
 }

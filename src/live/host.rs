@@ -178,7 +178,7 @@ fn peer_config(config: &Config, store: &Store) -> peer::Config {
         naming: config.naming,
         start: config.start.clone(),
         ping_interval: config.ping_interval,
-        fingers: config.fingers,
+        overlay: config.overlay,
         replicas: config.replicas,
         seed: seed(),
         held: store.manifests(),

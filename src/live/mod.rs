@@ -11,5 +11,6 @@ mod host;
 mod life;
 mod orders;
 
+pub use crate::overlay::Kind;
 pub use config::{Config, Folders};
 pub use host::{Event, Host, Reply, StartError, Unheard, runtime};

@@ -3,13 +3,46 @@
 //! An overlay is a *geometry* (how nearness is measured), a *memory* (which contacts to keep) and a *rhythm* (what
 //! upkeep is due). It knows nothing of messages: it is told who was heard and says whom to ask.
 
+pub mod kademlia;
 pub mod lookup;
 pub mod ring;
 
+pub use kademlia::{Eviction, Kademlia, Tuning};
 pub use lookup::{Geometry, Lookup, Step};
 pub use ring::Ring;
 
-use crate::ground::{Contact, Id, Moment};
+use crate::ground::{Chance, Contact, Id, Moment};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Which overlay a network has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Chord's ring.
+    Ring {
+        /// Answer with the nearest of all it knows, instead of one hop at a time along first successors.
+        fingers: bool,
+    },
+    /// Kademlia.
+    Kademlia(Tuning),
+}
+
+impl Kind {
+    /// The overlay of a peer that starts now and knows of these contacts, not yet heard from.
+    pub fn start(
+        self,
+        now: Moment,
+        me: Id,
+        known: &[Contact],
+        ping_interval: Duration,
+        chance: Chance,
+    ) -> Box<dyn Overlay> {
+        match self {
+            Kind::Ring { fingers } => Box::new(Ring::new(now, me, known, ping_interval, fingers, chance)),
+            Kind::Kademlia(tuning) => Box::new(Kademlia::new(now, me, known, ping_interval, tuning, chance)),
+        }
+    }
+}
 
 /// Upkeep that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +80,24 @@ pub trait Overlay: Send {
     /// How nearness is measured.
     fn geometry(&self) -> Geometry;
 
+    /// How many questions of one lookup may be open: on the ring 1, in Kademlia α.
+    fn width(&self) -> usize;
+
     /// This peer answered us: it lives. Only this makes a contact.
     fn heard_from(&mut self, now: Moment, contact: Contact);
 
     /// Somebody says that this peer exists. Is it worth a ping?
     fn heard_of(&self, contact: Contact) -> bool;
+
+    /// It answered something: shall it be [`heard_from`](Overlay::heard_from), though no contact yet?
+    fn welcomes(&self, contact: Contact) -> bool {
+        self.heard_of(contact)
+    }
+
+    /// Those of whom we heard on our way in: who of them must have answered before we are a member?
+    fn to_meet(&self, heard: BTreeSet<Contact>) -> BTreeSet<Contact> {
+        heard
+    }
 
     /// It has missed answers: avoid it, but do not forget it yet.
     fn suspect(&mut self, id: Id);
@@ -65,19 +111,24 @@ pub trait Overlay: Send {
     /// The contact with this id.
     fn contact(&self, id: Id) -> Option<Contact>;
 
-    /// The contacts people are shown: on the ring, the first two successors.
+    /// The contacts people are shown: on the ring, the first two successors; in Kademlia none.
     fn shown(&self) -> Vec<Contact>;
 
     /// What is shown is certain: not so for the moment between a successor's end and hearing who follows.
     fn settled(&self) -> bool;
 
-    /// The contacts that must not all die together: on the ring, the successor list.
+    /// The contacts that must not all die together: on the ring, the successor list; in Kademlia, the k nearest.
     fn lifeline(&self) -> Vec<Contact>;
 
-    /// Who shows us first: on the ring, the predecessor.
+    /// Who shows us first: on the ring, the predecessor; in Kademlia, the nearest.
     fn watcher(&self) -> Option<Contact>;
 
-    /// Counts up whenever a contact comes or goes.
+    /// The contacts that shall hear at once that we have joined.
+    fn acquaintances(&self) -> Vec<Contact> {
+        self.contacts()
+    }
+
+    /// Counts up whenever a contact comes or goes that may matter to what is ours to keep.
     fn changes(&self) -> u64;
 
     /// Up to `count` unsuspected contacts near `key`: the answer to find_node.
@@ -93,8 +144,8 @@ pub trait Overlay: Send {
     fn owns(&self, key: Id) -> bool;
 
     /// The `count` peers that shall keep what belongs at `key`, the owner first, ourselves included;
-    /// none where the key is too far away to tell.
-    fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>>;
+    /// none where the key is too far away to tell. Contacts in `except` keep nothing: they are passed over.
+    fn keepers(&self, key: Id, count: usize, except: &BTreeSet<Id>) -> Option<Vec<Id>>;
 
     /// `from` told us who is near us. Contacts it should have named, did they live for it.
     fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;

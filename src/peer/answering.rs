@@ -4,7 +4,7 @@ use super::liveness::Proof;
 use super::*;
 use crate::ground::FileName;
 use crate::ground::krpc::{self, BadMessage, Body, Errand, MAX_NODES, Ping, Refusal};
-use crate::overlay::Near;
+use crate::overlay::{Geometry, Near};
 
 /// Most questions that wait for a look into the working folder. More are answered "not here".
 const MAX_LOOKS: usize = 64;
@@ -200,6 +200,9 @@ impl Peer {
 
     /// A joining peer asks for its place. The search ends at who is just before it; the next after it hears of it too.
     fn answer_join(&mut self, joiner: Contact, own: bool) -> bool {
+        if self.overlay.geometry() != Geometry::Ring {
+            return true;
+        }
         let shown = self.overlay.contacts().into_iter().find(|contact| contact.id != joiner.id);
         let after_me = shown.is_none_or(|next| self.me.id.clockwise_to(joiner.id) < self.me.id.clockwise_to(next.id));
         if after_me {

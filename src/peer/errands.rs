@@ -8,6 +8,7 @@ use super::storing::Store;
 use super::*;
 use crate::ground::krpc::{self, Errand};
 use crate::ground::{Content, FileName};
+use crate::overlay::Geometry;
 use std::collections::BTreeSet;
 
 /// Most stores and requests of one peer under way.
@@ -74,8 +75,8 @@ impl Peer {
         let job = ErrandJob { ticket, name, goal, phase: Phase::Searching(search) };
         self.last_errand += 1;
         let id = self.last_errand;
-        if own {
-            // The owner need not ask its way: it knows who comes after it.
+        if own && self.overlay.geometry() == Geometry::Ring {
+            // A ring's owner need not ask its way: it knows who comes after it.
             let mut keepers = self.overlay.near(place, krpc::MAX_NODES).contacts;
             keepers.push(self.me);
             let geometry = self.overlay.geometry();

@@ -79,7 +79,7 @@ impl Peer {
     fn plan(&mut self, now: Moment, key: Id) {
         let Some(held) = self.shelf.get(key) else { return };
         let place = self.naming.place(&held.manifest.name);
-        let keepers = self.overlay.keepers(place, self.replicas).unwrap_or_default();
+        let keepers = self.overlay.keepers(place, self.replicas, &self.strangers).unwrap_or_default();
         let turn = keepers.iter().position(|id| *id == self.me.id).unwrap_or(self.replicas);
         self.handover.agenda.insert((now + SETTLE + TURN * turn as u32, key));
     }
@@ -159,9 +159,9 @@ impl Peer {
     /// Who shall keep what belongs at `place`: after our departure, if that is what we are about.
     fn keepers_to_be(&self, place: Id) -> Option<Vec<Id>> {
         if self.leaving.is_none() {
-            return self.overlay.keepers(place, self.replicas);
+            return self.overlay.keepers(place, self.replicas, &self.strangers);
         }
-        let mut keepers = self.overlay.keepers(place, self.replicas + 1)?;
+        let mut keepers = self.overlay.keepers(place, self.replicas + 1, &self.strangers)?;
         keepers.retain(|id| *id != self.me.id);
         keepers.truncate(self.replicas);
         Some(keepers)
@@ -250,7 +250,10 @@ impl Peer {
         let place = self.naming.place(&held.manifest.name);
         if self.standing == Standing::Member
             && self.leaving.is_none()
-            && self.overlay.keepers(place, self.replicas).is_none_or(|keepers| !keepers.contains(&self.me.id))
+            && self
+                .overlay
+                .keepers(place, self.replicas, &self.strangers)
+                .is_none_or(|keepers| !keepers.contains(&self.me.id))
         {
             self.handover.agenda.insert((now + SETTLE, key));
         }

@@ -321,8 +321,8 @@ pub enum News {
     JoinReceived(Id),
     /// Our first successor has a new successor.
     SuccessorChangeReceived,
-    /// We are in, between others, with these first successors.
-    Joined(Successors),
+    /// We are in, between others, with these first successors, where there is such a thing.
+    Joined(Option<Successors>),
     /// We could not join.
     JoinFailed(JoinError),
     /// Our first two successors are others than before.

@@ -160,11 +160,13 @@ impl Peer {
                 Want::Done => break,
             }
         }
+        let heard = self.overlay.to_meet(heard);
         for contact in &heard {
             let why = Why::Joining(Asked::Neighbour(*contact));
             self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, why);
         }
         self.set_phase(Phase::Meeting(heard));
+        self.become_member_if_met(now);
     }
 
     /// A future neighbour has answered (and is in the overlay by now), or will not.
@@ -186,7 +188,8 @@ impl Peer {
         self.joining = None;
         self.standing = Standing::Member;
         self.note_successors();
-        self.news(News::Joined(self.successors()));
+        let shown = !self.overlay.shown().is_empty();
+        self.news(News::Joined(shown.then(|| self.successors())));
         self.introduce_ourselves(now, watcher);
     }
 

@@ -134,7 +134,7 @@ impl Peer {
             }
             return;
         }
-        let welcome = was_known == Some(contact) || self.overlay.heard_of(contact);
+        let welcome = was_known == Some(contact) || self.overlay.welcomes(contact);
         if welcome && contact.id != self.me.id {
             self.overlay.heard_from(now, contact);
         }

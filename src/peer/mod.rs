@@ -3,6 +3,7 @@
 //! ```
 //! use p2p::peer::{Config, Output, Peer, Start};
 //! use p2p::ground::{Id, Moment, Naming};
+//! use p2p::overlay::Kind;
 //! use std::{net::SocketAddr, time::Duration};
 //!
 //! let config = Config {
@@ -11,7 +12,7 @@
 //!     naming: Naming::Numbered,
 //!     start: Start::Join(vec![SocketAddr::from(([127, 0, 0, 1], 12004))]),
 //!     ping_interval: Duration::from_secs(15),
-//!     fingers: false,
+//!     overlay: Kind::Ring { fingers: false },
 //!     replicas: 3,
 //!     seed: 7,
 //!     held: Vec::new(),
@@ -48,9 +49,9 @@ pub use view::View;
 
 use crate::ground::krpc::{Message, Question};
 use crate::ground::{Chance, Contact, FileName, Holding, Id, Manifest, Moment, Naming};
-use crate::overlay::{Overlay, Ring};
+use crate::overlay::{Kind, Overlay};
 use rpc::{Flags, Overdue, Patience, Rpc};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -67,8 +68,8 @@ pub struct Config {
     pub start: Start,
     /// Time between two rounds of shown pings.
     pub ping_interval: Duration,
-    /// Answer with the nearest of all it knows, instead of one hop at a time along first successors.
-    pub fingers: bool,
+    /// Who is near what.
+    pub overlay: Kind,
     /// How many peers keep a file.
     pub replicas: usize,
     /// For its chances.
@@ -102,6 +103,8 @@ pub struct Peer {
     replicas: usize,
     standing: Standing,
     overlay: Box<dyn Overlay>,
+    /// Contacts that take no files.
+    strangers: BTreeSet<Id>,
     rpc: Rpc<Why>,
     chance: Chance,
     liveness: liveness::Liveness,
@@ -180,8 +183,7 @@ impl Peer {
             Start::Ring(successors) => (successors.as_slice(), Standing::Member),
             Start::Join(_) => (&[][..], Standing::Joining),
         };
-        // The one line where the overlay is chosen.
-        let overlay = Ring::new(now, config.id, known, config.ping_interval, config.fingers, fork());
+        let overlay = config.overlay.start(now, config.id, known, config.ping_interval, fork());
         let mut peer = Peer {
             me: Contact { id: config.id, addr: config.addr },
             naming: config.naming,
@@ -189,8 +191,9 @@ impl Peer {
             standing,
             rpc: Rpc::new(config.id, fork()),
             liveness: liveness::Liveness::expecting(now, known),
-            upkeep: upkeep::Upkeep::new(&overlay),
-            overlay: Box::new(overlay),
+            upkeep: upkeep::Upkeep::new(&*overlay),
+            overlay,
+            strangers: BTreeSet::new(),
             joining: None,
             waiting_errands: Vec::new(),
             errands: BTreeMap::new(),

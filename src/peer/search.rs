@@ -30,7 +30,8 @@ pub(super) struct Search {
 impl Search {
     /// A search by a member: it starts from what the overlay knows.
     pub fn by_member(overlay: &dyn Overlay, me: Contact, key: Id, errand: Option<Errand>) -> Search {
-        let mut search = Search::new(overlay, Lookup::new(overlay.geometry(), key, 1).with_myself(me), errand);
+        let mut search =
+            Search::new(overlay, Lookup::new(overlay.geometry(), key, overlay.width()).with_myself(me), errand);
         let start =
             overlay.next_hop().filter(|_| search.hop_by_hop).unwrap_or_else(|| overlay.near(key, START).contacts);
         start.into_iter().for_each(|contact| search.lookup.hear_of(contact));
@@ -39,7 +40,7 @@ impl Search {
 
     /// A search for our own surroundings, starting at one contact.
     pub fn for_myself(overlay: &dyn Overlay, me: Id, start: Contact, errand: Option<Errand>) -> Search {
-        let mut search = Search::new(overlay, Lookup::new(overlay.geometry(), me, 1), errand);
+        let mut search = Search::new(overlay, Lookup::new(overlay.geometry(), me, overlay.width()), errand);
         search.lookup.hear_of(start);
         search
     }

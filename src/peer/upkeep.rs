@@ -78,8 +78,8 @@ impl Peer {
         }
         if self.upkeep.introduce_at <= now {
             self.upkeep.introduce_at = Moment::NEVER;
-            let neighbours = self.overlay.contacts();
-            neighbours.into_iter().for_each(|neighbour| self.greet(now, neighbour));
+            let acquaintances = self.overlay.acquaintances();
+            acquaintances.into_iter().for_each(|contact| self.greet(now, contact));
         }
         if self.overlay.due() > now {
             return;

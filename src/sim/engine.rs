@@ -47,7 +47,7 @@ impl World {
             naming: self.naming,
             start,
             ping_interval: self.ping_interval,
-            fingers: self.fingers,
+            overlay: self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia),
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.manifests().cloned().collect(),

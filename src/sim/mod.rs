@@ -30,6 +30,7 @@ pub use weather::{Delay, Weather};
 
 use crate::ground::{Chance, Contact, Content, FileName, Id, Moment, Naming};
 use crate::overlay::ring::LIST_LEN;
+use crate::overlay::{Kind, Tuning};
 use crate::peer::{Answer, Command, Config, Input, Move, MoveError, News, Output, Peer, Standing, Start, Ticket, View};
 use check::Checks;
 use engine::{Event, Scheduled};
@@ -48,6 +49,7 @@ pub struct World {
     weather: Weather,
     naming: Naming,
     fingers: bool,
+    kademlia: Option<Tuning>,
     replicas: usize,
     ping_interval: Duration,
     hosts: Vec<Host>,
@@ -122,6 +124,7 @@ impl World {
             weather,
             naming: Naming::Hashed,
             fingers: true,
+            kademlia: None,
             replicas: 3,
             ping_interval: Duration::from_secs(15),
             hosts: Vec::new(),
@@ -142,6 +145,13 @@ impl World {
     pub fn classic(mut self) -> World {
         self.naming = Naming::Numbered;
         self.fingers = false;
+        self
+    }
+
+    /// Peers keep to Kademlia. The rules of a ring are not checked.
+    pub fn kademlia(mut self, tuning: Tuning) -> World {
+        self.kademlia = Some(tuning);
+        self.checks.switch_off();
         self
     }
 

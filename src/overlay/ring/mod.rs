@@ -16,6 +16,7 @@ pub use circle::LIST_LEN;
 use super::{Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
 use circle::{Circle, Entry, power};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Time between two rounds of stabilisation while nothing changes. Guess: dead neighbours are noticed well before a
@@ -140,6 +141,10 @@ impl Overlay for Ring {
         Geometry::Ring
     }
 
+    fn width(&self) -> usize {
+        1
+    }
+
     fn heard_from(&mut self, now: Moment, contact: Contact) {
         let distance = self.me.clockwise_to(contact.id);
         if distance == Id::ZERO {
@@ -242,8 +247,8 @@ impl Overlay for Ring {
         self.circle.owns(key)
     }
 
-    fn keepers(&self, key: Id, count: usize) -> Option<Vec<Id>> {
-        self.circle.keepers(key, count)
+    fn keepers(&self, key: Id, count: usize, except: &BTreeSet<Id>) -> Option<Vec<Id>> {
+        self.circle.keepers(key, count, except)
     }
 
     fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
@@ -340,6 +345,10 @@ mod tests {
         contacts.iter().map(|contact| contact.id.number().unwrap()).collect()
     }
 
+    fn keepers(ring: &Ring, key: u8) -> Option<Vec<Id>> {
+        ring.keepers(Id::numbered(key), 3, &BTreeSet::new())
+    }
+
     #[test]
     fn successors_are_the_beginning_and_the_predecessor_is_the_end() {
         let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
@@ -360,8 +369,7 @@ mod tests {
     #[test]
     fn keepers_are_the_owner_and_the_next_after_it() {
         let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
-        let keepers =
-            |key| ring.keepers(Id::numbered(key), 3).unwrap().iter().map(|id| id.number().unwrap()).collect::<Vec<_>>();
+        let keepers = |key| keepers(&ring, key).unwrap().iter().map(|id| id.number().unwrap()).collect::<Vec<_>>();
         assert_eq!(keepers(19), [19, 2, 4]);
         assert_eq!(keepers(7), [8, 9, 14]);
         assert_eq!(keepers(220), [2, 4, 5]);
@@ -369,12 +377,19 @@ mod tests {
     }
 
     #[test]
+    fn strangers_keep_nothing() {
+        let ring = ring(14, &[2, 4, 5, 8, 9, 19]);
+        let strangers = BTreeSet::from([9, 19].map(Id::numbered));
+        assert_eq!(ring.keepers(Id::numbered(7), 3, &strangers).unwrap(), [8, 14, 2].map(Id::numbered));
+    }
+
+    #[test]
     fn keepers_of_far_places_are_not_guessed() {
         let heard: Vec<u8> = (1..=16).chain(200..=215).collect();
         let ring = ring(0, &heard);
-        assert!(ring.keepers(Id::numbered(100), 3).is_none());
-        assert_eq!(ring.keepers(Id::numbered(215), 3).unwrap(), [215, 0, 1].map(Id::numbered));
-        assert_eq!(ring.keepers(Id::numbered(5), 3).unwrap(), [5, 6, 7].map(Id::numbered));
+        assert!(keepers(&ring, 100).is_none());
+        assert_eq!(keepers(&ring, 215).unwrap(), [215, 0, 1].map(Id::numbered));
+        assert_eq!(keepers(&ring, 5).unwrap(), [5, 6, 7].map(Id::numbered));
     }
 
     #[test]
