@@ -50,6 +50,8 @@ pub enum Input {
         /// There is such a file.
         found: bool,
     },
+    /// The system says that nobody listens there (ICMP).
+    Unreachable(SocketAddr),
     /// The moment of [`Peer::wake_at`](super::Peer::wake_at) has come. To be said after all datagrams that are waiting.
     Wake,
 }

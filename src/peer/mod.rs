@@ -236,6 +236,7 @@ impl Peer {
             Input::Received(manifest) => self.received(now, manifest),
             Input::Probed { addr, open } => self.probed(now, addr, open),
             Input::Looked { ticket, found } => self.looked(now, ticket, found),
+            Input::Unreachable(_) => {}
             Input::Wake => self.wake(now),
         }
         self.settle(now);

@@ -51,6 +51,9 @@ impl World {
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.manifests().cloned().collect(),
+            keeps_files: true,
+            read_only: false,
+            memory: Vec::new(),
         };
         let at = self.hosts.len();
         let peer = Peer::new(self.now, config);
@@ -166,6 +169,7 @@ impl World {
             }
             Output::Look { ticket, .. } => self.schedule(self.now, Event::LookEnds { at, ticket }),
             Output::Forget(manifest) => self.hosts[at].disk.forget(&manifest),
+            Output::Note { .. } => {}
             Output::Answer { ticket, answer } => {
                 if answer == Answer::Left {
                     self.hosts[at].state = State::Dead;

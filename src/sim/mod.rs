@@ -212,7 +212,7 @@ impl World {
     pub fn join(&mut self, known: PeerIndex) -> PeerIndex {
         let contact = self.fresh_contact();
         let known = self.hosts[known].addr;
-        self.start(contact, Start::Join(known), disks::Disk::default())
+        self.start(contact, Start::Join(vec![known]), disks::Disk::default())
     }
 
     /// Starts peer `number` of a classic ring whose peers know their successors.
@@ -223,13 +223,13 @@ impl World {
 
     /// Starts peer `number`, which joins a classic ring through peer `known`.
     pub fn join_number(&mut self, number: u8, known: u8) -> PeerIndex {
-        self.start(numbered(number), Start::Join(numbered(known).addr), disks::Disk::default())
+        self.start(numbered(number), Start::Join(vec![numbered(known).addr]), disks::Disk::default())
     }
 
     /// Starts a second peer `number`, at another address.
     pub fn join_number_elsewhere(&mut self, number: u8, known: u8) -> PeerIndex {
         let contact = Contact { id: Id::numbered(number), addr: self.fresh_contact().addr };
-        self.start(contact, Start::Join(numbered(known).addr), disks::Disk::default())
+        self.start(contact, Start::Join(vec![numbered(known).addr]), disks::Disk::default())
     }
 
     /// Starts a dead peer again: it joins through `known`, with what its disk holds.
@@ -239,7 +239,7 @@ impl World {
         let contact = host.peer.view().me;
         let disk = std::mem::take(&mut host.disk);
         let known = self.hosts[known].addr;
-        self.start(contact, Start::Join(known), disk)
+        self.start(contact, Start::Join(vec![known]), disk)
     }
 
     /// The power goes: it stops at once and tells nobody.

@@ -244,7 +244,13 @@ impl Telling {
     fn content(&self, which: usize) -> Content {
         match &self.world.record(self.stores[which].1).command {
             Command::Store { content, .. } => *content,
-            Command::Request { .. } | Command::Leave => unreachable!("stores are stores"),
+            Command::Request { .. }
+            | Command::Put { .. }
+            | Command::Find(_)
+            | Command::Announce { .. }
+            | Command::FindPeers { .. }
+            | Command::Sample(_)
+            | Command::Leave => unreachable!("stores are stores"),
         }
     }
 
