@@ -1,57 +1,21 @@
-//! The command line, read and checked to the end: what comes out can be started.
+//! The options of peers in the foreground.
 
-use super::simulate::Sim;
-use super::who::{Where, Who};
+use super::EXAMPLES;
+use super::kademlia::KademliaOptions;
+use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
 use crate::ground::{Contact, Naming};
-use crate::live::{Config, Folders, Kind};
+use crate::live::{Config, Folders, Identity, Kind};
 use crate::peer::Start;
-use clap::error::ErrorKind;
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use std::env;
-use std::ffi::OsString;
-use std::net::IpAddr;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const EXAMPLES: &str = "\
-Examples:
-  p2p init 2 4 5 15      Peer 2 of a ring that starts together: its successors are 4 and 5, it pings every 15 s
-  p2p init 2             Peer 2 begins a ring of its own
-  p2p join 15 4          Peer 15 joins the ring that peer 4 is in
-  p2p join 15 10.0.0.7:12004 --host 10.0.0.8
-                         The same between machines
-
-Type at a running peer:  Store FILE   Request NAME   Quit";
-
-/// A group of machines keeps files without any server.
-#[derive(Parser)]
-#[command(name = "p2p", version, before_help = EXAMPLES)]
-struct CommandLine {
-    #[command(subcommand)]
-    task: Task,
-}
-
-#[derive(Subcommand)]
-enum Task {
-    /// Run a peer of a ring that starts together, or of a ring of its own
-    Init(Init),
-    /// Run a peer that joins a ring
-    Join(Join),
-    /// Let a made-up network live, and sum it up
-    Sim(Sim),
-}
-
-/// What a command line wants.
-pub enum Wanted {
-    /// A running peer.
-    Peer(Box<Config>),
-    /// A simulation.
-    Sim(Sim),
-}
-
 #[derive(Args)]
 #[command(before_help = EXAMPLES, allow_negative_numbers = true, override_usage = "p2p init [OPTIONS] <PEER> [<FIRST> <SECOND> [<INTERVAL>]]")]
-struct Init {
+/// A peer that starts with others, or alone.
+pub struct Init {
     /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT)
     peer: Who,
     /// Its first successor
@@ -68,14 +32,21 @@ struct Init {
 
 #[derive(Args)]
 #[command(before_help = EXAMPLES, allow_negative_numbers = true)]
-struct Join {
-    /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT)
-    peer: Who,
-    /// A peer of the ring: its number, or HOST:PORT
-    known: Who,
+/// A peer that joins.
+pub struct Join {
+    /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT); with --kademlia it can do without
+    peer: Option<Who>,
+    /// A peer of the network: its number, or HOST:PORT
+    known: Option<Who>,
     /// Seconds between two rounds of pings
     #[arg(value_parser = interval, default_value = "15")]
     interval: Duration,
+    /// A host of the network, where KNOWN is not given [default: none: create a network]
+    #[arg(long, env = "P2P_REMOTE_HOST", value_name = "HOST[:PORT]")]
+    remote: Option<String>,
+    /// Where a peer without a number listens; all addresses of IPv4 and IPv6 where HOST is left out
+    #[arg(long, env = "P2P_LISTEN", value_name = "[HOST]:PORT", default_value_t)]
+    listen: Listen,
     #[command(flatten)]
     options: PeerOptions,
 }
@@ -96,8 +67,10 @@ struct PeerOptions {
     #[arg(long, env = "P2P_HOST", default_value = "127.0.0.1")]
     host: IpAddr,
     /// Port of peer 0; peer N listens on this one + N
-    #[arg(long, env = "P2P_BASE_PORT", default_value = "12000", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "P2P_BASE_PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
+    #[command(flatten)]
+    kademlia: KademliaOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -106,72 +79,86 @@ enum Switch {
     Off,
 }
 
-/// Reads a command line, the program's own name first. What is wrong is told with the usage; exit code 2.
-pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Wanted, clap::Error> {
-    let mut command = without_empty_variables(CommandLine::command());
-    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-    let matches = command.try_get_matches_from_mut(&words);
-    // Whose usage to tell, if something is wrong.
-    let task = words.get(1).and_then(|word| command.find_subcommand_mut(word));
-    let matches = match (matches, task) {
-        (Err(error), Some(task)) if error.use_stderr() => return Err(with_usage(task, error)),
-        (matches, _) => matches?,
+/// Checks what clap cannot: options given here that do not go together. Variables are meant for many commands, and
+/// where they do not fit they say nothing.
+pub fn check(matches: &ArgMatches) -> Result<(), String> {
+    let given = |option: &str| {
+        let source = matches.try_contains_id(option).is_ok().then(|| matches.value_source(option));
+        source == Some(Some(ValueSource::CommandLine))
     };
-    let (name, config) = match CommandLine::from_arg_matches(&matches)?.task {
-        Task::Init(init) => ("init", init.config()),
-        Task::Join(join) => ("join", join.config()),
-        Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
-    };
-    config.map(|config| Wanted::Peer(Box::new(config))).map_err(|reason| {
-        let task = command.find_subcommand_mut(name).expect("it was just parsed");
-        task.error(ErrorKind::ValueValidation, reason)
-    })
-}
-
-/// The same error followed by the usage, which clap leaves out where a single value is wrong.
-fn with_usage(task: &mut Command, error: clap::Error) -> clap::Error {
-    let text = error.to_string();
-    if text.contains("Usage:") {
-        return error;
+    let kademlia = matches.get_flag("kademlia");
+    if let Some(option) = KademliaOptions::TUNING.into_iter().find(|option| !kademlia && given(option)) {
+        return Err(format!("--{option} needs --kademlia"));
     }
-    let message = text.trim_start_matches("error: ").split("\n\nFor more").next().unwrap_or_default();
-    task.error(error.kind(), message)
-}
-
-/// An empty variable is an unset one; clap would read it as an empty value.
-fn without_empty_variables(command: Command) -> Command {
-    command.mut_subcommands(|command| {
-        command.mut_args(|arg| match arg.get_env().and_then(env::var_os) {
-            Some(value) if value.is_empty() => arg.env(None::<&'static str>),
-            _ => arg,
-        })
-    })
+    if kademlia && given("fingers") {
+        return Err("--fingers is about the ring: leave it out, or leave out --kademlia".to_owned());
+    }
+    if given("listen") && given("peer") {
+        return Err("--listen is for peers without a number: others find theirs by --host and --base-port".to_owned());
+    }
+    if given("remote") && given("known") {
+        return Err("--remote and a known peer say the same: leave out one of them".to_owned());
+    }
+    Ok(())
 }
 
 impl Init {
-    fn config(self) -> Result<Config, String> {
+    /// How the peer starts.
+    pub fn config(self) -> Result<Config, String> {
         let range = self.options.range();
-        let own = self.peer.contact(range)?;
+        let own = Own::named(self.peer, range)?;
         let successors = match (self.first, self.second) {
             (Some(first), Some(second)) if [first, second].iter().any(|who| who.naming() != self.peer.naming()) => {
                 return Err("either all peers have numbers (8, or 8@HOST:PORT) or none has".to_owned());
             }
-            (Some(first), Some(second)) => ring_of(own, first.contact(range)?, second.contact(range)?)?,
+            (Some(first), Some(second)) => {
+                ring_of(self.peer.contact(range)?, first.contact(range)?, second.contact(range)?)?
+            }
             _ => Vec::new(),
         };
-        self.options.config(self.peer.naming(), own, Start::Ring(successors), self.interval)
+        self.options.config(own, Start::Ring(successors), self.interval)
     }
 }
 
 impl Join {
-    fn config(self) -> Result<Config, String> {
+    /// How the peer starts.
+    pub fn config(self) -> Result<Config, String> {
         let range = self.options.range();
-        let own = self.peer.contact(range)?;
-        let known = self.known.addr(range)?;
-        if known == own.addr {
-            return Err("a peer cannot join itself: name another peer of the ring".to_owned());
+        let own = match self.peer {
+            Some(peer) => Own::named(peer, range)?,
+            None if self.options.kademlia.on => Own::nameless(self.listen),
+            None => return Err("a peer of a ring has a number (p2p join 15 4); or say --kademlia".to_owned()),
+        };
+        let known = match (self.known, &self.remote) {
+            (Some(known), _) => vec![known.addr(range)?],
+            (None, Some(remote)) => resolve_all(remote, DEFAULT_PORT)?,
+            (None, None) if self.options.kademlia.on => Vec::new(),
+            (None, None) => return Err("name a peer of the ring (p2p join 15 4), or a host with --remote".to_owned()),
+        };
+        if known == [own.addr] {
+            return Err("a peer cannot join itself: name another peer of the network".to_owned());
         }
-        self.options.config(self.peer.naming(), own, Start::Join(known), self.interval)
+        let start = if known.is_empty() { Start::Ring(Vec::new()) } else { Start::Join(known) };
+        self.options.config(own, start, self.interval)
+    }
+}
+
+/// Who a peer is and where it listens.
+struct Own {
+    identity: Identity,
+    naming: Naming,
+    addr: SocketAddr,
+    also: Option<SocketAddr>,
+}
+
+impl Own {
+    fn named(who: Who, range: Where) -> Result<Own, String> {
+        let Contact { id, addr } = who.contact(range)?;
+        Ok(Own { identity: Identity::Given(id), naming: who.naming(), addr, also: None })
+    }
+
+    fn nameless(Listen { addr, also }: Listen) -> Own {
+        Own { identity: Identity::Kept { bits: crate::ground::Id::BITS }, naming: Naming::Hashed, addr, also }
     }
 }
 
@@ -196,17 +183,25 @@ impl PeerOptions {
         Where { host: self.host, base_port: self.base_port }
     }
 
-    fn config(self, naming: Naming, own: Contact, start: Start, ping_interval: Duration) -> Result<Config, String> {
-        let Contact { id, addr } = own;
+    fn config(self, own: Own, start: Start, ping_interval: Duration) -> Result<Config, String> {
+        let Own { identity, naming, addr, also } = own;
         let fingers = match self.fingers {
             Some(Switch::On) => true,
             Some(Switch::Off) => false,
             None => naming == Naming::Hashed,
         };
+        let overlay = if self.kademlia.on { self.kademlia.kind() } else { Kind::Ring { fingers } };
+        let identity = if self.kademlia.on { self.kademlia.room(identity)? } else { identity };
+        let naming = naming_in(overlay, naming);
         let folders = Folders::new(&self.dir, addr.port());
-        let overlay = Kind::Ring { fingers };
-        Ok(Config { id, naming, start, addr, folders, ping_interval, overlay, replicas: self.replicas.into() })
+        let replicas = self.replicas.into();
+        Ok(Config { identity, naming, start, addr, also, folders, ping_interval, overlay, replicas })
     }
+}
+
+/// How a network of this kind names peers whose command lines name them so.
+fn naming_in(_overlay: Kind, naming: Naming) -> Naming {
+    naming
 }
 
 /// Guess: pings closer together than this would only be noise.
@@ -223,23 +218,19 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{read, refused};
     use super::*;
     use crate::ground::Id;
+    use crate::live::{Eviction, Tuning};
     use std::net::SocketAddr;
 
-    fn read(line: &str) -> Result<Config, clap::Error> {
-        parse(line.split_whitespace()).map(|wanted| match wanted {
-            Wanted::Peer(config) => *config,
-            Wanted::Sim(sim) => panic!("{line} starts no peer: {sim:?}"),
-        })
+    fn given(number: u8) -> Identity {
+        Identity::Given(Id::numbered(number))
     }
 
-    fn refused(line: &str) -> String {
-        let error = read(line).err().unwrap_or_else(|| panic!("accepted: {line}"));
-        assert_eq!(error.exit_code(), 2, "{line}");
-        let text = error.to_string();
-        assert!(text.contains("Usage: p2p") || text.starts_with("Examples"), "{line}: {text}");
-        text
+    fn known(config: &Config) -> Vec<SocketAddr> {
+        let Start::Join(known) = &config.start else { panic!("it creates a network") };
+        known.clone()
     }
 
     fn successors(line: &str) -> Vec<Option<u8>> {
@@ -250,7 +241,7 @@ mod tests {
     #[test]
     fn the_assignments_lines_are_read() {
         let config = read("p2p init 2 4 5 15").unwrap();
-        assert_eq!(config.id, Id::numbered(2));
+        assert_eq!(config.identity, given(2));
         assert_eq!(config.addr, "127.0.0.1:12002".parse().unwrap());
         assert_eq!(config.ping_interval, Duration::from_secs(15));
         assert_eq!(
@@ -263,7 +254,7 @@ mod tests {
 
         let config = read("p2p join 15 4 0.5").unwrap();
         assert_eq!(config.ping_interval, Duration::from_millis(500));
-        assert!(matches!(config.start, Start::Join(known) if known == "127.0.0.1:12004".parse().unwrap()));
+        assert!(matches!(config.start, Start::Join(known) if known == ["127.0.0.1:12004".parse().unwrap()]));
         assert_eq!(read("p2p join 0 255").unwrap().ping_interval, Duration::from_secs(15));
     }
 
@@ -278,8 +269,6 @@ mod tests {
     #[test]
     fn wrong_numbers_and_orders_are_refused() {
         for line in [
-            "p2p",
-            "p2p dance",
             "p2p init",
             "p2p init 256",
             "p2p init -1",
@@ -325,23 +314,83 @@ mod tests {
         let addrs: Vec<SocketAddr> = contacts.iter().map(|contact| contact.addr).collect();
         assert_eq!(addrs, ["127.0.0.9:700".parse().unwrap(), "127.0.0.8:505".parse().unwrap()]);
         let config = read("p2p join 7@127.0.0.1:800 127.0.0.1:900 --dir here").unwrap();
-        assert_eq!((config.id, config.addr.port()), (Id::numbered(7), 800));
+        assert_eq!((config.identity, config.addr.port()), (given(7), 800));
         assert_eq!(config.folders.store, PathBuf::from("here/.p2p/800"));
     }
 
     #[test]
     fn without_a_number_the_id_is_hashed_from_the_address() {
         let config = read("p2p join 127.0.0.1:7000 127.0.0.1:7001").unwrap();
-        assert_eq!(config.id, Id::hashed(b"127.0.0.1:7000"));
+        assert_eq!(config.identity, Identity::Given(Id::hashed(b"127.0.0.1:7000")));
         assert_eq!((config.naming, config.overlay), (Naming::Hashed, Kind::Ring { fingers: true }));
         let without = read("p2p init 127.0.0.1:7000 --fingers off").unwrap();
         assert_eq!(without.overlay, Kind::Ring { fingers: false });
     }
 
     #[test]
-    fn help_begins_with_examples() {
-        let help = read("p2p --help").unwrap_err();
-        assert_eq!(help.exit_code(), 0);
-        assert!(help.to_string().starts_with("Examples:"));
+    fn kademlia_takes_the_same_lines() {
+        for option in ["-k", "--kademlia"] {
+            let config = read(&format!("p2p init 2 4 5 15 {option}")).unwrap();
+            assert_eq!((config.identity, config.addr.port()), (given(2), 12002));
+            assert_eq!(config.overlay, Kind::Kademlia(Tuning::default()));
+            let config = read(&format!("p2p join 15 4 15 {option}")).unwrap();
+            assert_eq!(known(&config), ["127.0.0.1:12004".parse().unwrap()]);
+        }
+        let line = "p2p join 127.0.0.1:7000 4 -k --k 20 --alpha 5 --bits 12 --eviction oldest --buckets wide";
+        let config = read(line).unwrap();
+        assert_eq!(config.overlay, Kind::Kademlia(Tuning { k: 20, alpha: 5, eviction: Eviction::Oldest, wide: true }));
+        assert_eq!(config.identity, Identity::Given(Identity::truncated(Id::hashed(b"127.0.0.1:7000"), 12)));
+    }
+
+    #[test]
+    fn kademlia_can_do_without_a_number() {
+        let config = read("p2p join --kademlia --bits 16").unwrap();
+        assert_eq!(config.identity, Identity::Kept { bits: 16 });
+        assert_eq!(config.addr, "0.0.0.0:12000".parse().unwrap());
+        assert_eq!(config.also, Some("[::]:12000".parse().unwrap()));
+        assert!(matches!(config.start, Start::Ring(known) if known.is_empty()));
+
+        let config = read("p2p join -k --remote 127.0.0.9 --listen 127.0.0.1:0").unwrap();
+        assert_eq!((config.addr, config.also), ("127.0.0.1:0".parse().unwrap(), None));
+        assert_eq!(known(&config), ["127.0.0.9:12000".parse().unwrap()]);
+        let remotes = [("127.0.0.9:7", "127.0.0.9:7"), ("::1", "[::1]:12000"), ("[::1]:7", "[::1]:7")];
+        for (remote, addr) in remotes {
+            let config = read(&format!("p2p join -k --remote {remote}")).unwrap();
+            assert_eq!(known(&config), [addr.parse().unwrap()]);
+        }
+        let config = read("p2p join 15 -k --remote 127.0.0.9").unwrap();
+        assert_eq!((config.identity, known(&config)), (given(15), vec!["127.0.0.9:12000".parse().unwrap()]));
+    }
+
+    #[test]
+    fn what_is_kademlias_needs_kademlia() {
+        for option in ["--k 8", "--alpha 3", "--bits 160", "--eviction ping", "--buckets plain"] {
+            let text = refused(&format!("p2p join 15 4 {option}"));
+            assert!(text.contains("needs --kademlia"), "{text}");
+        }
+        assert!(refused("p2p join 15 4 -k --fingers on").contains("--fingers"));
+        assert!(refused("p2p join").contains("--kademlia"));
+        assert!(refused("p2p join 15").contains("name a peer"));
+        for line in [
+            "p2p init 2 -k --k 0",
+            "p2p init 2 -k --k 33",
+            "p2p init 2 -k --alpha 0",
+            "p2p init 2 -k --alpha 17",
+            "p2p init 2 -k --bits 3",
+            "p2p init 2 -k --bits 161",
+            "p2p init 15 -k --bits 7",
+            "p2p init 2 -k --eviction never",
+            "p2p init 2 -k --buckets round",
+            "p2p init -k",
+            "p2p join 15 4 -k --listen :7000",
+            "p2p join 15 4 -k --remote 127.0.0.1",
+            "p2p join -k --listen 7000",
+            "p2p join -k --listen 127.0.0.1",
+            "p2p join -k --remote 127.0.0.1:x",
+        ] {
+            refused(line);
+        }
+        // In its own room.
+        assert_eq!(read("p2p init 16 -k --bits 4").unwrap().identity, given(16));
     }
 }
