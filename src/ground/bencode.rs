@@ -282,6 +282,24 @@ impl DictWriter<'_> {
         self.key(key).put_int(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
+    /// A number that may be negative.
+    pub fn int(&mut self, key: &'static str, number: i64) {
+        self.key(key).put_int(number);
+    }
+
+    /// A list of strings.
+    pub fn strings(&mut self, key: &'static str, strings: &[&[u8]]) {
+        let writer = self.key(key);
+        writer.out.push(b'l');
+        strings.iter().for_each(|bytes| writer.put_bytes(bytes));
+        writer.out.push(b'e');
+    }
+
+    /// A value that is bencoded already.
+    pub fn raw(&mut self, key: &'static str, text: &[u8]) {
+        self.key(key).out.extend_from_slice(text);
+    }
+
     /// An inner dictionary.
     pub fn dict(&mut self, key: &'static str, fill: impl FnOnce(&mut DictWriter)) {
         self.key(key).put_dict(fill);

@@ -98,6 +98,11 @@ impl Id {
         self.0[at / 8] & (0x80 >> (at % 8)) != 0
     }
 
+    /// As a share of all ids, or of the way round: 0 up to 1.
+    pub fn fraction(self) -> f64 {
+        self.beginning() as f64 / 2f64.powi(64)
+    }
+
     fn halves(self) -> (u32, u128) {
         let (high, low) = self.0.split_at(4);
         (
@@ -150,6 +155,11 @@ mod tests {
         fn the_two_ways_round_make_one_circle(a in any_id(), b in any_id()) {
             prop_assert_eq!(a.clockwise_to(b).plus(b.clockwise_to(a)), Id::ZERO);
         }
+    }
+
+    #[test]
+    fn half_way_is_a_half() {
+        assert_eq!([Id::ZERO, Id::numbered(64), Id::power_of_two(159)].map(Id::fraction), [0.0, 0.25, 0.5]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use thiserror::Error;
 pub enum Naming {
     /// The classic ring: peers 0 to 255, a file at its number (or SHA-1) mod 256.
     Numbered,
+    /// Numbered peers of a Kademlia network: a file is at the SHA-1 of its name, as torrents are.
+    NumberedPeers,
     /// 160 bits: peers hashed from their address, a file at the SHA-1 of its name.
     Hashed,
 }
@@ -17,7 +19,7 @@ impl Naming {
     /// Where a file of this name belongs.
     pub fn place(self, name: &FileName) -> Id {
         match (self, name.four_digits()) {
-            (Naming::Hashed, _) => name.key(),
+            (Naming::Hashed | Naming::NumberedPeers, _) => name.key(),
             // 256 divides 10,000 with a rest: `number mod 256`, not the low byte of the text.
             (Naming::Numbered, Some(number)) => Id::numbered((number % 256) as u8),
             // The last byte of a big-endian number is the number mod 256.
@@ -28,7 +30,7 @@ impl Naming {
     /// How people call this peer, or place: `8`, or `9f2c41d0`.
     pub fn call(self, id: Id) -> String {
         match (self, id.number()) {
-            (Naming::Numbered, Some(number)) => number.to_string(),
+            (Naming::Numbered | Naming::NumberedPeers, Some(number)) => number.to_string(),
             _ => id.to_string()[..8].to_owned(),
         }
     }

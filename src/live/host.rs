@@ -139,6 +139,7 @@ impl Host {
             held: store.manifests(),
             keeps_files: true,
             read_only: false,
+            both_families: own.len() > 1,
             memory,
         };
 

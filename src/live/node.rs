@@ -79,6 +79,7 @@ impl Node {
             held: Vec::new(),
             keeps_files: false,
             read_only: setup.read_only,
+            both_families: addrs.len() > 1,
             memory,
         };
         let body = Body::new(bound, config, journal).map_err(|error| listen_error(addr, error))?;

@@ -84,6 +84,7 @@ struct Candidate {
 enum State {
     Unasked,
     Asked,
+    Slow,
     Late,
     Answered,
     Failed,
@@ -149,9 +150,16 @@ impl Lookup {
         named.iter().for_each(|contact| self.hear_of(*contact));
     }
 
+    /// Its answer is overdue: somebody else is asked meanwhile, but before the end it is waited for.
+    pub fn slow(&mut self, id: Id) {
+        if self.state(id) == Some(State::Asked) {
+            self.set(id, State::Slow);
+        }
+    }
+
     /// Its answer is overdue: go on without it, but it may still come.
     pub fn late(&mut self, id: Id) {
-        if self.state(id) == Some(State::Asked) {
+        if matches!(self.state(id), Some(State::Asked | State::Slow)) {
             self.set(id, State::Late);
         }
     }
@@ -186,7 +194,7 @@ impl Lookup {
 
     fn open_matters(&self) -> bool {
         let needed = self.geometry.needed();
-        let open = |candidate: &Candidate| matches!(candidate.state, State::Asked | State::Late);
+        let open = |candidate: &Candidate| matches!(candidate.state, State::Asked | State::Slow | State::Late);
         self.promising().take(needed).any(open) || self.nearest_keepers().take(needed).any(open)
     }
 
@@ -325,6 +333,23 @@ mod tests {
         assert_eq!(hop_by_hop(2, 7), (vec![4, 5, 8], 8));
         assert_eq!(hop_by_hop(8, 220), (vec![9, 14, 19, 2], 2));
         assert_eq!(hop_by_hop(5, 8), (vec![8], 8));
+    }
+
+    #[test]
+    fn the_slow_free_their_slot_and_are_waited_for_at_the_end() {
+        let geometry = Geometry::Xor { k: 2 };
+        let mut lookup = Lookup::new(geometry, Id::ZERO, 1);
+        [1, 2, 3].iter().for_each(|number| lookup.hear_of(contact(Id::numbered(*number))));
+        assert_eq!(lookup.next_step(), Step::Ask(contact(Id::numbered(1))));
+        assert_eq!(lookup.next_step(), Step::Wait);
+        lookup.slow(Id::numbered(1));
+        assert_eq!(lookup.next_step(), Step::Ask(contact(Id::numbered(2))));
+        lookup.answered(Id::numbered(2), &[]);
+        assert_eq!(lookup.next_step(), Step::Wait, "1 may still answer");
+        lookup.late(Id::numbered(1));
+        assert_eq!(lookup.next_step(), Step::Ask(contact(Id::numbered(3))));
+        lookup.answered(Id::numbered(1), &[]);
+        assert_eq!(lookup.next_step(), Step::Done);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub use kademlia::{Eviction, Kademlia, Tuning};
 pub use lookup::{Geometry, Lookup, Step};
 pub use ring::Ring;
 
-use crate::ground::{Chance, Contact, Id, Moment};
+use crate::ground::{Chance, Contact, Id, Moment, Naming};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,6 +28,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// How such a network places the files of peers that people name this way: Kademlia's at their keys, as torrents.
+    pub fn naming(self, naming: Naming) -> Naming {
+        match (self, naming) {
+            (Kind::Kademlia(_), Naming::Numbered) => Naming::NumberedPeers,
+            (Kind::Kademlia(_) | Kind::Ring { .. }, naming) => naming,
+        }
+    }
+
+    /// Ids of peers without a number shall fit their addresses (BEP 42).
+    pub fn ties_ids_to_addresses(self) -> bool {
+        matches!(self, Kind::Kademlia(_))
+    }
+
     /// The overlay of a peer that starts now and knows of these contacts, not yet heard from.
     pub fn start(
         self,

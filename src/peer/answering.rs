@@ -3,7 +3,7 @@
 use super::liveness::Proof;
 use super::*;
 use crate::ground::FileName;
-use crate::ground::krpc::{self, BadMessage, Body, Errand, MAX_NODES, Ping, Refusal};
+use crate::ground::krpc::{self, BadMessage, Body, Errand, MAX_NODES, Ping, Program, Refusal, Want};
 use crate::overlay::{Geometry, Near};
 
 /// Most questions that wait for a look into the working folder. More are answered "not here".
@@ -17,22 +17,39 @@ pub(super) enum PendingLook {
     Errand(ErrandId),
 }
 
+/// Most ids remembered of those that take no files, apart from contacts.
+const MAX_STRANGERS: usize = 4096;
+
+/// A question, apart from what is asked.
+struct Asked {
+    asker: Contact,
+    program: Program,
+    read_only: bool,
+    leaving: bool,
+    want: Want,
+}
+
 impl Peer {
     pub(super) fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
         let message = match Message::decode(bytes) {
             Ok(message) => message,
             Err(BadMessage::Refused { transaction, refusal }) => {
-                let body = Body::Refusal(refusal);
-                return self.reply(now, from, Message { transaction, leaving: false, body });
+                if self.gate.admits(now, from) && !self.read_only {
+                    self.reply(now, from, transaction, Body::Refusal(refusal), false);
+                }
+                return;
             }
             Err(_) => return,
         };
         match message.body {
-            Body::Question { from: id, read_only, question } => {
-                let asker = Contact { id, addr: from };
-                self.receive_question(now, asker, message.transaction, question, read_only, message.leaving);
+            Body::Question { from: id, read_only, want, question } => {
+                if self.gate.admits(now, from) && !self.read_only {
+                    let (asker, program) = (Contact { id, addr: from }, message.program);
+                    let asked = Asked { asker, program, read_only, leaving: message.leaving, want };
+                    self.receive_question(now, asked, message.transaction, question);
+                }
             }
-            Body::Answer { from: id, answer } => {
+            Body::Answer { from: id, seen_at, answer } => {
                 let Some(closed) = self.rpc.answered(now, from, &message.transaction, Some(id)) else { return };
                 let contact = Contact { id, addr: from };
                 let proof = match (closed.as_expected, message.leaving) {
@@ -40,23 +57,27 @@ impl Peer {
                     (true, true) => Proof::Leaving,
                     (true, false) => Proof::Alive,
                 };
+                if closed.as_expected {
+                    self.note_program(id, message.program);
+                    seen_at.into_iter().for_each(|seen_at| self.seen_at(now, from, seen_at));
+                }
                 self.proof_of_life(now, contact, proof);
                 if closed.as_expected {
-                    self.receive_answer(now, contact, closed.why, answer);
+                    self.receive_answer(now, contact, message.program, closed.why, answer);
                 } else {
                     self.silent(now, closed.why);
                 }
             }
-            Body::Refusal(_) => {
+            Body::Refusal(refusal) => {
                 if let Some(closed) = self.rpc.answered(now, from, &message.transaction, None) {
-                    self.refused(now, closed.why);
+                    self.refused(now, closed.why, refusal);
                 }
             }
         }
     }
 
     /// An answer, from the contact asked.
-    fn receive_answer(&mut self, now: Moment, contact: Contact, why: Why, answer: krpc::Answer) {
+    fn receive_answer(&mut self, now: Moment, contact: Contact, program: Program, why: Why, answer: krpc::Answer) {
         match why {
             Why::Round(_) => self.news(News::PingAnswered(contact.id)),
             // That it answered is all there is to know. A goodbye is believed when its hearer asks back.
@@ -66,31 +87,45 @@ impl Peer {
             Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
             Why::Refresh(refresh, _) => self.refresh_answered(now, refresh, contact, &answer.nodes),
             Why::Offer(_, keys) => self.offer_answered(now, contact, &keys, &answer.files),
+            Why::Holder(errand, addr) => self.holder_answered(now, errand, addr, contact, &answer),
+            Why::Walk(walk, _) => self.walk_answered(now, walk, contact, program, answer),
+            Why::Place(walk, _) => self.placed(now, walk, contact, Some(Ok(()))),
+            Why::Cached => {}
+            Why::HandValue(target) => self.hand_value_answered(now, contact, target, &answer),
+            Why::HandedValue => self.hand_value_ended(now),
         }
     }
 
     /// Somebody lives there, but does not answer this now.
-    fn refused(&mut self, now: Moment, why: Why) {
+    fn refused(&mut self, now: Moment, why: Why, refusal: Refusal) {
         match why {
             Why::Joining(asked) => self.joining_silent(now, asked),
             Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
             Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
             Why::Offer(_, keys) => self.offer_unanswered(now, &keys),
             Why::Verify(contact) => self.verify_refused(contact),
-            Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
+            Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
+            Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),
+            Why::Place(walk, contact) => self.placed(now, walk, contact, Some(Err(refusal))),
+            Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
+            Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Cached => {}
         }
     }
 
-    fn receive_question(
-        &mut self,
-        now: Moment,
-        asker: Contact,
-        transaction: Vec<u8>,
-        question: Question,
-        read_only: bool,
-        leaving: bool,
-    ) {
-        if let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
+    /// Takes note of who takes files, and who does not.
+    fn note_program(&mut self, id: Id, program: Program) {
+        if program == Program::Keeper {
+            self.strangers.remove(&id);
+        } else if self.strangers.insert(id) && self.strangers.len() > MAX_STRANGERS {
+            let known: BTreeSet<Id> = self.overlay.contacts().iter().map(|contact| contact.id).collect();
+            self.strangers.retain(|stranger| *stranger == id || known.contains(stranger));
+        }
+    }
+
+    fn receive_question(&mut self, now: Moment, asked: Asked, transaction: Vec<u8>, question: Question) {
+        let Asked { asker, program, read_only, leaving, want } = asked;
+        let heard_once = question.is_heard_once();
+        if heard_once && let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
             let bytes = answer.clone();
             return self.out.push_back(Output::Send { to: asker.addr, bytes });
         }
@@ -116,7 +151,7 @@ impl Peer {
                     let between = self.overlay.contradict(now, asker.id);
                     between.into_iter().for_each(|contact| self.verify(now, contact));
                 }
-                let answer = self.answer_find_node(asker, target, errand.as_ref());
+                let answer = self.answer_find_node(asker, target, errand.as_ref(), want);
                 match errand {
                     Some(Errand::Request(_)) if self.is_being_looked_for(asker.addr, &transaction) => return,
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
@@ -137,13 +172,19 @@ impl Peer {
                 let files = files.iter().filter_map(|file| self.shelf.holding(file.key)).collect();
                 Ok(krpc::Answer { files, ..krpc::Answer::default() })
             }
+            Question::GetPeers { info_hash, scrape } => {
+                Ok(self.answer_get_peers(now, asker, program, info_hash, scrape, want))
+            }
+            Question::AnnouncePeer(said) => self.answer_announce(now, asker, &said),
+            Question::Get { target, seq } => Ok(self.answer_get(now, asker, target, seq, want)),
+            Question::Put(offer) => self.answer_put(now, asker, &offer),
+            Question::SampleInfohashes { target } => Ok(self.answer_sample(asker.addr, target, want)),
         };
         let body = match answer {
-            Ok(answer) => Body::Answer { from: self.me.id, answer },
+            Ok(answer) => Body::Answer { from: self.me.id, seen_at: None, answer },
             Err(refusal) => Body::Refusal(refusal),
         };
-        let leaving = self.standing == Standing::Leaving;
-        self.reply(now, asker.addr, Message { transaction, leaving, body });
+        self.reply(now, asker.addr, transaction, body, heard_once);
     }
 
     fn answer_ping(
@@ -172,7 +213,10 @@ impl Peer {
         Ok(krpc::Answer::default())
     }
 
-    fn answer_find_node(&mut self, asker: Contact, target: Id, errand: Option<&Errand>) -> krpc::Answer {
+    fn answer_find_node(&mut self, asker: Contact, target: Id, errand: Option<&Errand>, want: Want) -> krpc::Answer {
+        if self.overlay.geometry() != Geometry::Ring {
+            return krpc::Answer { nodes: self.name(asker.addr, target, want), ..krpc::Answer::default() };
+        }
         let own = self.standing == Standing::Member && self.overlay.owns(target);
         let arrived = match errand {
             None => true,
@@ -195,7 +239,7 @@ impl Peer {
         let gapless = near.following().iter().filter(|contact| **contact != asker).count();
         let mut nodes = near.contacts;
         nodes.retain(|node| *node != asker);
-        krpc::Answer { nodes, gapless, everybody: near.everybody, own, files, lying: false }
+        krpc::Answer { nodes, gapless, everybody: near.everybody, own, files, ..krpc::Answer::default() }
     }
 
     /// A joining peer asks for its place. The search ends at who is just before it; the next after it hears of it too.
@@ -241,9 +285,8 @@ impl Peer {
             Some(PendingLook::Question { asker, transaction, name, mut answer }) => {
                 answer.lying = found;
                 self.tell_request(name, &answer);
-                let body = Body::Answer { from: self.me.id, answer };
-                let leaving = self.standing == Standing::Leaving;
-                self.reply(now, asker, Message { transaction, leaving, body });
+                let body = Body::Answer { from: self.me.id, seen_at: None, answer };
+                self.reply(now, asker, transaction, body, true);
             }
             Some(PendingLook::Errand(errand)) => self.errand_looked(now, errand, found),
             None => {}

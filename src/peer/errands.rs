@@ -3,7 +3,7 @@
 //! Common to both: the search, and who answered what. How the bytes move is told in `storing` and `requesting`.
 
 use super::requesting::Request;
-use super::search::{Search, Want};
+use super::search::{Asks, Search, Want};
 use super::storing::Store;
 use super::*;
 use crate::ground::krpc::{self, Errand};
@@ -31,7 +31,7 @@ pub(super) enum Phase {
     /// Looking for the place's keepers.
     Searching(Search),
     /// Asking these keepers what they hold.
-    Asking(BTreeSet<Id>),
+    Asking(BTreeSet<SocketAddr>),
     /// Looking into our own folder.
     Looking,
     /// Bytes are moving.
@@ -52,26 +52,18 @@ impl Peer {
             let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
             return self.answer(ticket, Answer::Failed { name, reason: format!("this peer {doing}") });
         }
-        if self.errands.len() + self.waiting_errands.len() >= MAX_ERRANDS {
+        if self.errands.len() >= MAX_ERRANDS {
             let reason = format!("{MAX_ERRANDS} stores and requests are under way: wait for one to end");
             return self.answer(ticket, Answer::Failed { name, reason });
         }
-        if !self.overlay.knows_its_range(now) {
-            return self.waiting_errands.push((ticket, name, goal));
-        }
         let place = self.naming.place(&name);
         let own = self.overlay.owns(place);
-        let errand = match &goal {
-            Goal::Store(_) => Errand::Store(name.clone()),
-            Goal::Request(_) => Errand::Request(name.clone()),
+        let asks = match self.overlay.geometry() {
+            Geometry::Ring => Asks::Nodes(Some(self.tell_errand(&name, &goal, own))),
+            // Whoever announced the file is of interest too.
+            Geometry::Xor { .. } => Asks::Peers { scrape: false },
         };
-        match (&goal, own) {
-            (Goal::Store(_), true) => self.news(News::StoreAccepted(name.clone())),
-            (Goal::Store(_), false) => self.news(News::StoreForwarded(name.clone())),
-            (Goal::Request(_), true) => {}
-            (Goal::Request(_), false) => self.news(News::RequestSent(name.clone())),
-        }
-        let search = Search::by_member(&*self.overlay, self.me, place, Some(errand));
+        let search = Search::by_member(&*self.overlay, self.me, place, asks).thorough();
         let job = ErrandJob { ticket, name, goal, phase: Phase::Searching(search) };
         self.last_errand += 1;
         let id = self.last_errand;
@@ -87,20 +79,24 @@ impl Peer {
         }
     }
 
-    pub(super) fn start_waiting_errands(&mut self, now: Moment) {
-        if self.overlay.knows_its_range(now) {
-            for (ticket, name, goal) in std::mem::take(&mut self.waiting_errands) {
-                self.start_errand(now, ticket, name, goal);
-            }
+    /// The ring shows its routes, from the first step on.
+    fn tell_errand(&mut self, name: &FileName, goal: &Goal, own: bool) -> Errand {
+        match (goal, own) {
+            (Goal::Store(_), true) => self.news(News::StoreAccepted(name.clone())),
+            (Goal::Store(_), false) => self.news(News::StoreForwarded(name.clone())),
+            (Goal::Request(_), true) => {}
+            (Goal::Request(_), false) => self.news(News::RequestSent(name.clone())),
+        }
+        match goal {
+            Goal::Store(_) => Errand::Store(name.clone()),
+            Goal::Request(_) => Errand::Request(name.clone()),
         }
     }
 
     /// Ends all stores and requests.
     pub(super) fn fail_errands(&mut self, reason: &str) {
-        let waiting = std::mem::take(&mut self.waiting_errands).into_iter().map(|(ticket, name, _)| (ticket, name));
-        let running = std::mem::take(&mut self.errands).into_values().map(|job| (job.ticket, job.name));
-        for (ticket, name) in waiting.chain(running) {
-            self.answer(ticket, Answer::Failed { name, reason: reason.to_owned() });
+        for job in std::mem::take(&mut self.errands).into_values() {
+            self.answer(job.ticket, Answer::Failed { name: job.name, reason: reason.to_owned() });
         }
     }
 
@@ -113,7 +109,8 @@ impl Peer {
                 }
                 Want::Wait => return drop(self.errands.insert(id, job)),
                 Want::Done => {
-                    let keepers = search.lookup.keepers().collect();
+                    let mut keepers: Vec<Contact> = search.lookup.keepers().collect();
+                    keepers.retain(|keeper| !self.strangers.contains(&keeper.id));
                     return self.found_keepers(now, id, job, keepers);
                 }
             }
@@ -136,7 +133,10 @@ impl Peer {
             // Once bytes are moving their version is settled; a later one elsewhere refuses them.
             Goal::Store(store) if matches!(job.phase, Phase::Searching(_)) => store.supersede(holding),
             Goal::Store(_) => {}
-            Goal::Request(request) => request.heard(contact, holding, answer.lying),
+            Goal::Request(request) => {
+                request.heard(contact, holding, answer.lying);
+                request.heard_of(&answer.peers);
+            }
         }
         if let Phase::Searching(search) = &mut job.phase {
             search.answered(contact.id, &answer.nodes);
@@ -144,11 +144,11 @@ impl Peer {
         self.errand_heard(now, id, job, contact);
     }
 
-    pub(super) fn errand_late(&mut self, now: Moment, id: ErrandId, contact: Contact) {
+    pub(super) fn errand_late(&mut self, now: Moment, id: ErrandId, contact: Contact, attempts: u32) {
         let Some(mut job) = self.errands.remove(&id) else { return };
         match &mut job.phase {
             Phase::Searching(search) => {
-                search.late(contact.id);
+                search.late(contact.id, attempts);
                 self.go_on_searching(now, id, job);
             }
             // Its answer still counts if it comes before the end.
@@ -164,12 +164,37 @@ impl Peer {
         self.errand_heard(now, id, job, contact);
     }
 
+    /// Somebody who announced the file said what it holds.
+    pub(super) fn holder_answered(
+        &mut self,
+        now: Moment,
+        id: ErrandId,
+        addr: SocketAddr,
+        contact: Contact,
+        answer: &krpc::Answer,
+    ) {
+        if let Some(job) = self.errands.get_mut(&id)
+            && let Goal::Request(request) = &mut job.goal
+        {
+            let key = job.name.key();
+            let holding = answer.files.iter().find(|holding| holding.key == key).copied();
+            request.heard(contact, holding, answer.lying);
+        }
+        self.holder_unanswered(now, id, addr);
+    }
+
+    pub(super) fn holder_unanswered(&mut self, now: Moment, id: ErrandId, addr: SocketAddr) {
+        if let Some(job) = self.errands.remove(&id) {
+            self.errand_heard(now, id, job, Contact { id: Id::ZERO, addr });
+        }
+    }
+
     /// A question less is open.
     fn errand_heard(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, contact: Contact) {
         match &mut job.phase {
             Phase::Searching(_) => self.go_on_searching(now, id, job),
             Phase::Asking(waiting) => {
-                waiting.remove(&contact.id);
+                waiting.remove(&contact.addr);
                 if waiting.is_empty() { self.fetch_next(now, id, job) } else { drop(self.errands.insert(id, job)) }
             }
             Phase::Looking | Phase::Moving => drop(self.errands.insert(id, job)),

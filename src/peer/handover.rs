@@ -66,6 +66,7 @@ impl Peer {
     pub(super) fn received(&mut self, now: Moment, manifest: Manifest) {
         let key = manifest.name.key();
         self.shelf.put(manifest);
+        self.announcing.plan(now, key);
         self.plan(now, key);
     }
 

@@ -43,6 +43,8 @@ pub enum Input {
         /// Its machine holds the port open: somebody is there, if perhaps too busy to answer.
         open: bool,
     },
+    /// The system says that nobody listens there (ICMP).
+    Unreachable(SocketAddr),
     /// An [`Output::Look`] came to its end.
     Looked {
         /// The look's.
@@ -50,8 +52,6 @@ pub enum Input {
         /// There is such a file.
         found: bool,
     },
-    /// The system says that nobody listens there (ICMP).
-    Unreachable(SocketAddr),
     /// The moment of [`Peer::wake_at`](super::Peer::wake_at) has come. To be said after all datagrams that are waiting.
     Wake,
 }

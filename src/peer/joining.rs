@@ -18,7 +18,7 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// A peer that is joining.
 pub(super) struct Joining {
-    known: SocketAddr,
+    known: Vec<SocketAddr>,
     phase: Phase,
     give_up_at: Moment,
     /// The answer that said most of who follows us.
@@ -50,9 +50,9 @@ pub(super) enum Asked {
 }
 
 impl Peer {
-    pub(super) fn start_joining(&mut self, now: Moment, known: SocketAddr) {
+    pub(super) fn start_joining(&mut self, now: Moment, known: Vec<SocketAddr>) {
         self.joining = Some(Joining {
-            known,
+            known: known.clone(),
             phase: Phase::Knocking,
             give_up_at: now + GIVE_UP_AFTER,
             surroundings: Near::default(),
@@ -60,9 +60,11 @@ impl Peer {
         self.knock(now, known);
     }
 
-    fn knock(&mut self, now: Moment, known: SocketAddr) {
-        let patience = Patience::Until(now + KNOCK_FOR);
-        self.ask_anyone(now, known, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock));
+    fn knock(&mut self, now: Moment, known: Vec<SocketAddr>) {
+        for addr in known {
+            let patience = Patience::Until(now + KNOCK_FOR);
+            self.ask_anyone(now, addr, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock));
+        }
     }
 
     pub(super) fn joining_due(&self) -> Moment {
@@ -76,7 +78,7 @@ impl Peer {
         let due = self.joining_due() <= now;
         if let Some(joining) = self.joining.as_mut().filter(|_| due) {
             joining.phase = Phase::Knocking;
-            let known = joining.known;
+            let known = joining.known.clone();
             self.knock(now, known);
         }
     }
@@ -85,6 +87,7 @@ impl Peer {
         match asked {
             Asked::Rival(addr) => self.join_failed(JoinError::Taken(addr)),
             Asked::Knock if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
+            Asked::Knock if !self.is_knocking() => {}
             Asked::Knock => {
                 let errand = Some(Errand::Join);
                 let search = Search::for_myself(&*self.overlay, self.me.id, contact, errand);
@@ -112,11 +115,11 @@ impl Peer {
         }
     }
 
-    pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked) {
+    pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked, attempts: u32) {
         if let Asked::Way(contact) = asked
             && let Some((mut search, heard)) = self.take_search()
         {
-            search.late(contact.id);
+            search.late(contact.id, attempts);
             self.search_on(now, search, heard);
         }
     }
@@ -124,8 +127,10 @@ impl Peer {
     pub(super) fn joining_silent(&mut self, now: Moment, asked: Asked) {
         match asked {
             Asked::Knock => {
-                if let Some(known) = self.joining.as_ref().map(|joining| joining.known) {
-                    self.join_failed(JoinError::Silence(known));
+                let asked = |why: &Why| matches!(why, Why::Joining(Asked::Knock));
+                let other = self.rpc.reasons().any(asked);
+                if let Some(Joining { known, phase: Phase::Knocking, .. }) = self.joining.as_ref().filter(|_| !other) {
+                    self.join_failed(JoinError::Silence(known[0]));
                 }
             }
             Asked::Way(contact) => {
@@ -136,6 +141,11 @@ impl Peer {
             Asked::Neighbour(contact) => self.met(now, contact),
             Asked::Rival(_) => self.become_member_if_met(now),
         }
+    }
+
+    /// Nobody has answered yet of those we know.
+    fn is_knocking(&self) -> bool {
+        matches!(&self.joining, Some(Joining { phase: Phase::Knocking, .. }))
     }
 
     fn take_search(&mut self) -> Option<(Search, BTreeSet<Contact>)> {
@@ -202,7 +212,7 @@ impl Peer {
     fn rest(&mut self, now: Moment) {
         let Some(joining) = &self.joining else { return };
         if now >= joining.give_up_at {
-            return self.join_failed(JoinError::Silence(joining.known));
+            return self.join_failed(JoinError::Silence(joining.known[0]));
         }
         let until = now + self.chance.around(TRY_EVERY);
         self.set_phase(Phase::Resting(until));

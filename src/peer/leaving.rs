@@ -38,6 +38,7 @@ impl Peer {
         self.leaving =
             Some(Leaving { ticket, since: now, until: now + COPIES_LIMIT, told_of_handover: false, goodbye: None });
         self.handover_now(now);
+        self.hand_all_values(now);
     }
 
     pub(super) fn leaving_due(&self) -> Moment {
@@ -66,7 +67,8 @@ impl Peer {
         }
         let limit = if last_copies > 0 { LAST_COPY_LIMIT } else { COPIES_LIMIT };
         let until = leaving.since + limit;
-        if self.handover.is_idle() && self.errands.is_empty() || now >= until {
+        let idle = self.handover.is_idle() && self.keeping.is_idle();
+        if idle && self.errands.is_empty() && self.walks.is_idle() || now >= until {
             return self.say_goodbye(now);
         }
         self.leaving.as_mut().expect("seen just above").until = until;
@@ -80,7 +82,7 @@ impl Peer {
 
     fn say_goodbye(&mut self, now: Moment) {
         self.standing = Standing::Leaving;
-        self.fail_errands("this peer left before it was done");
+        self.fail_commands("this peer left before it was done");
         let contacts = self.overlay.contacts();
         for contact in &contacts {
             self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye);

@@ -214,13 +214,20 @@ impl Peer {
                 suspect.port = Port::Unknown;
                 self.verify(now, contact);
             }
+            Port::Unknown if suspect.silent && self.strangers.contains(&id) => self.dead(now, contact),
             Port::Unknown if suspect.silent => self.probe(id),
             Port::Unknown | Port::Asked | Port::Open | Port::Closed => {}
         }
     }
 
     fn probe(&mut self, id: Id) {
+        let stranger = self.strangers.contains(&id);
         if let Some(suspect) = self.liveness.suspects.get_mut(&id).filter(|suspect| suspect.port != Port::Asked) {
+            if stranger {
+                // Other programs hold no such port: their silence says all there is.
+                suspect.port = Port::Closed;
+                return;
+            }
             suspect.port = Port::Asked;
             self.out.push_back(Output::Probe { addr: suspect.contact.addr });
         }

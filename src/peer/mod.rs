@@ -18,6 +18,7 @@
 //!     held: Vec::new(),
 //!     keeps_files: true,
 //!     read_only: false,
+//!     both_families: false,
 //!     memory: Vec::new(),
 //! };
 //! let mut peer = Peer::new(Moment::START, config);
@@ -29,25 +30,36 @@
 //! assert!(peer.wake_at() > Moment::START);
 //! ```
 
+mod address;
+mod announcing;
 mod answering;
 mod errands;
+mod finding;
 mod handover;
 mod interface;
 mod joining;
+mod keeping;
 mod leaving;
+mod limits;
 mod liveness;
+mod memory;
+mod placing;
 mod requesting;
 mod rpc;
 mod search;
 mod shelf;
 mod storing;
+mod tokens;
+mod trackers;
 mod upkeep;
+mod values;
 mod view;
+mod walks;
 
 pub use interface::*;
 pub use view::View;
 
-use crate::ground::krpc::{Message, Question};
+use crate::ground::krpc::{Body, Message, Program, Question, Want};
 use crate::ground::{Chance, Contact, FileName, Holding, Id, Manifest, Moment, Naming};
 use crate::overlay::{Kind, Overlay};
 use rpc::{Flags, Overdue, Patience, Rpc};
@@ -80,6 +92,8 @@ pub struct Config {
     pub keeps_files: bool,
     /// Only asks, and is nobody's contact (BEP 43).
     pub read_only: bool,
+    /// It has an address of the other family too, at the same port: it takes part in both networks (BEP 32).
+    pub both_families: bool,
     /// What it noted in an earlier run.
     pub memory: Vec<Memory>,
 }
@@ -93,6 +107,9 @@ pub enum Start {
     Join(Vec<SocketAddr>),
 }
 
+/// Most commands that wait for a network whose peers have just started.
+const MAX_WAITING: usize = 256;
+
 /// A timer that fires so late means that we were not running: paused, or the machine asleep.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
 
@@ -102,7 +119,10 @@ pub struct Peer {
     naming: Naming,
     replicas: usize,
     standing: Standing,
+    kind: Kind,
+    ping_interval: Duration,
     overlay: Box<dyn Overlay>,
+    votes: address::Votes,
     /// Contacts that take no files.
     strangers: BTreeSet<Id>,
     rpc: Rpc<Why>,
@@ -110,13 +130,22 @@ pub struct Peer {
     liveness: liveness::Liveness,
     upkeep: upkeep::Upkeep,
     joining: Option<joining::Joining>,
-    /// Stores and requests that wait for a ring whose peers have just started.
-    waiting_errands: Vec<(Ticket, FileName, errands::Goal)>,
+    /// What waits for a network whose peers have just started.
+    waiting: Vec<(Ticket, Command)>,
     errands: BTreeMap<ErrandId, errands::ErrandJob>,
     last_errand: ErrandId,
     looks: BTreeMap<Ticket, answering::PendingLook>,
     moves: BTreeMap<Ticket, MovePurpose>,
     last_ticket: u64,
+    /// What it says that it runs.
+    program: Program,
+    read_only: bool,
+    families: Families,
+    gate: limits::Gate,
+    walks: walks::Walks,
+    keeping: keeping::Keeping,
+    announcing: announcing::Announcing,
+    notes: memory::Notes,
     shelf: shelf::Shelf,
     handover: handover::Handover,
     leaving: Option<leaving::Leaving>,
@@ -162,6 +191,40 @@ enum Why {
     Refresh(upkeep::RefreshId, Contact),
     /// Does it hold the files it should?
     Offer(Contact, Vec<Id>),
+    /// What does this announced holder of a file hold?
+    Holder(ErrandId, SocketAddr),
+    /// For a value or torrent.
+    Walk(walks::WalkId, Contact),
+    /// Keep this, for a walk.
+    Place(walks::WalkId, Contact),
+    /// Keep this for a while, to shorten others' way.
+    Cached,
+    /// Does a new keeper have the value with this target?
+    HandValue(Id),
+    /// It lacked it.
+    HandedValue,
+}
+
+/// The address families that a peer takes part in (BEP 32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    fn both(self) -> bool {
+        self.v4 && self.v6
+    }
+
+    /// Whether it is IPv6, for each.
+    fn list(self) -> &'static [bool] {
+        match (self.v4, self.v6) {
+            (true, true) => &[false, true],
+            (false, true) => &[true],
+            _ => &[false],
+        }
+    }
 }
 
 /// What bytes are moved for.
@@ -179,37 +242,62 @@ impl Peer {
     pub fn new(now: Moment, config: Config) -> Peer {
         let mut chance = Chance::seeded(config.seed);
         let mut fork = || Chance::seeded(chance.bits());
+        let remembered: Vec<Contact> =
+            memory::contacts_in(&config.memory).into_iter().map(|(contact, _)| contact).collect();
         let (known, standing) = match &config.start {
-            Start::Ring(successors) => (successors.as_slice(), Standing::Member),
+            Start::Ring(named) if named.is_empty() && matches!(config.overlay, Kind::Kademlia(_)) => {
+                (remembered.as_slice(), Standing::Member)
+            }
+            Start::Ring(named) => (named.as_slice(), Standing::Member),
             Start::Join(_) => (&[][..], Standing::Joining),
         };
         let overlay = config.overlay.start(now, config.id, known, config.ping_interval, fork());
         let mut peer = Peer {
             me: Contact { id: config.id, addr: config.addr },
-            naming: config.naming,
+            naming: config.overlay.naming(config.naming),
             replicas: config.replicas,
             standing,
             rpc: Rpc::new(config.id, fork()),
             liveness: liveness::Liveness::expecting(now, known),
             upkeep: upkeep::Upkeep::new(&*overlay),
-            overlay,
             strangers: BTreeSet::new(),
             joining: None,
-            waiting_errands: Vec::new(),
+            waiting: Vec::new(),
             errands: BTreeMap::new(),
             last_errand: 0,
             looks: BTreeMap::new(),
             moves: BTreeMap::new(),
             last_ticket: 0,
+            program: if config.keeps_files { Program::Keeper } else { Program::Plain },
+            read_only: config.read_only,
+            families: Families {
+                v4: config.addr.is_ipv4() || config.both_families,
+                v6: config.addr.is_ipv6() || config.both_families,
+            },
+            gate: limits::Gate::new(now),
+            walks: walks::Walks::default(),
+            keeping: keeping::Keeping::new(now, &mut fork()),
+            announcing: announcing::Announcing::new(
+                now,
+                overlay.geometry(),
+                config.held.iter().map(|manifest| manifest.name.key()),
+                &mut fork(),
+            ),
+            notes: memory::Notes::new(now),
             shelf: shelf::Shelf::default(),
             handover: handover::Handover::new(now),
             leaving: None,
+            kind: config.overlay,
+            ping_interval: config.ping_interval,
+            votes: address::Votes::default(),
+            overlay,
             out: VecDeque::new(),
             chance,
         };
         config.held.into_iter().for_each(|manifest| peer.shelf.put(manifest));
+        peer.remember(now, &config.memory);
         if let Start::Join(known) = config.start {
-            peer.start_joining(now, known[0]);
+            peer.start_joining(now, known);
         }
         peer.settle(now);
         peer
@@ -220,13 +308,7 @@ impl Peer {
         match input {
             _ if self.standing == Standing::Gone => {}
             Input::Datagram { from, bytes } => self.receive(now, from, &bytes),
-            Input::Command { ticket, command } => match command {
-                Command::Store { name, content } => self.start_store(now, ticket, name, content),
-                Command::Request { name } => self.start_request(now, ticket, name),
-                Command::Leave => self.start_leaving(now, ticket),
-                // STUB: being written on main.
-                _ => self.answer(ticket, Answer::Unable("not yet".to_owned())),
-            },
+            Input::Command { ticket, command } => self.command(now, ticket, command),
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
                 Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
                 Some(MovePurpose::Request(errand, at)) => self.downloaded(now, errand, at, outcome),
@@ -236,10 +318,33 @@ impl Peer {
             Input::Received(manifest) => self.received(now, manifest),
             Input::Probed { addr, open } => self.probed(now, addr, open),
             Input::Looked { ticket, found } => self.looked(now, ticket, found),
-            Input::Unreachable(_) => {}
+            Input::Unreachable(addr) => {
+                let unanswered = self.rpc.unreachable(addr);
+                unanswered.into_iter().for_each(|why| self.silent(now, why));
+            }
             Input::Wake => self.wake(now),
         }
         self.settle(now);
+    }
+
+    fn command(&mut self, now: Moment, ticket: Ticket, command: Command) {
+        let member = self.standing == Standing::Member && self.leaving.is_none();
+        if member && command != Command::Leave && !self.overlay.knows_its_range(now) && self.waiting.len() < MAX_WAITING
+        {
+            return self.waiting.push((ticket, command));
+        }
+        match command {
+            Command::Store { name, content } => self.start_store(now, ticket, name, content),
+            Command::Request { name } => self.start_request(now, ticket, name),
+            Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
+            Command::Find(sought) => self.start_find(now, ticket, sought),
+            Command::Announce { info_hash, port, seed } => {
+                self.start_announce(now, Some(ticket), info_hash, port, seed, None);
+            }
+            Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
+            Command::Sample(target) => self.start_sample(now, ticket, target),
+            Command::Leave => self.start_leaving(now, ticket),
+        }
     }
 
     /// What it wants done, until None.
@@ -252,7 +357,13 @@ impl Peer {
         if self.standing == Standing::Gone {
             return Moment::NEVER;
         }
-        let upkeep = if self.standing == Standing::Member { self.upkeep_due() } else { Moment::NEVER };
+        let upkeep = match self.standing {
+            Standing::Member => {
+                let notes = self.notes.contacts_at.min(self.announcing.due());
+                self.upkeep_due().min(self.keeping.due()).min(notes)
+            }
+            Standing::Joining | Standing::Leaving | Standing::Gone => Moment::NEVER,
+        };
         self.rpc.due().min(upkeep).min(self.joining_due()).min(self.handover_due()).min(self.leaving_due())
     }
 
@@ -276,21 +387,51 @@ impl Peer {
     fn settle(&mut self, now: Moment) {
         if self.standing == Standing::Member {
             self.tell_changes(now);
-            self.start_waiting_errands(now);
+            self.start_waiting(now);
             self.do_chores(now);
+            self.go_on_keeping(now);
+            self.go_on_announcing(now);
+            self.note_contacts(now);
         }
         self.hand_over(now);
         self.go_on_leaving(now);
+    }
+
+    fn start_waiting(&mut self, now: Moment) {
+        if !self.waiting.is_empty() && self.overlay.knows_its_range(now) {
+            for (ticket, command) in std::mem::take(&mut self.waiting) {
+                self.command(now, ticket, command);
+            }
+        }
+    }
+
+    /// Ends all commands that have not ended yet.
+    fn fail_commands(&mut self, reason: &str) {
+        for (ticket, command) in std::mem::take(&mut self.waiting) {
+            let reason = reason.to_owned();
+            self.answer(
+                ticket,
+                match command {
+                    Command::Store { name, .. } | Command::Request { name } => Answer::Failed { name, reason },
+                    _ => Answer::Unable(reason),
+                },
+            );
+        }
+        self.fail_errands(reason);
+        self.fail_walks(reason);
     }
 
     /// A question is not answered yet.
     fn late(&mut self, now: Moment, why: &Why, attempts: u32) {
         match why {
             Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.missed(now, *contact, attempts),
-            Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact),
-            Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact),
-            Why::Joining(asked) => self.joining_late(now, asked),
-            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) => {}
+            Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact, attempts),
+            Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact, attempts),
+            Why::Joining(asked) => self.joining_late(now, asked, attempts),
+            Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
+            Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
+            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
+            Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
         }
     }
 
@@ -313,6 +454,17 @@ impl Peer {
                 self.verify_known(now, contact);
                 self.offer_unanswered(now, &keys);
             }
+            Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
+            Why::Walk(walk, contact) => {
+                self.verify_known(now, contact);
+                self.walk_unanswered(now, walk, contact);
+            }
+            Why::Place(walk, contact) => {
+                self.verify_known(now, contact);
+                self.placed(now, walk, contact, None);
+            }
+            Why::Cached => {}
+            Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
         }
     }
 
@@ -329,15 +481,26 @@ impl Peer {
         patience: Patience,
         why: Why,
     ) {
-        let flags =
-            Flags { read_only: self.standing == Standing::Joining, leaving: self.standing == Standing::Leaving };
+        let want = Want { v4: self.families.both(), v6: self.families.both() };
+        let read_only = self.read_only || self.standing == Standing::Joining;
+        let flags = Flags { read_only, leaving: self.standing == Standing::Leaving, program: self.program, want };
+        let known = self.rpc.expected(to).is_some();
         let bytes = self.rpc.ask(now, to, expected, question, flags, patience, why);
-        self.out.push_back(Output::Send { to, bytes });
+        // What may not be sent now is as good as lost on the way: it is asked again.
+        if known || self.gate.may_call(now, to) {
+            self.out.push_back(Output::Send { to, bytes });
+        }
     }
 
-    fn reply(&mut self, now: Moment, to: SocketAddr, message: Message) {
+    /// Sends an answer or refusal; keeps it, if the same question must get the same one again.
+    fn reply(&mut self, now: Moment, to: SocketAddr, transaction: Vec<u8>, body: Body, keep: bool) {
+        let leaving = self.standing == Standing::Leaving;
+        let message = Message { transaction, leaving, program: self.program, body };
         let bytes = message.encode(to);
-        self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+        if keep {
+            self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+        }
+        self.gate.charge(now, to, bytes.len());
         self.out.push_back(Output::Send { to, bytes });
     }
 

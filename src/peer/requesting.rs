@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 /// How many keepers are asked for a file before it counts as nowhere: more than hold copies, in case of changes.
 const KEEPERS_ASKED: usize = 8;
 
+/// Most of those who announced a file that are asked for it.
+const MAX_ANNOUNCED: usize = 16;
+
 /// How often a request starts anew because of that. Guess.
 const MAX_REPLACED: usize = 3;
 
@@ -21,6 +24,8 @@ pub(super) struct Request {
     /// How many of them have been asked what they hold, or need not be.
     surveyed: usize,
     asked: BTreeSet<Id>,
+    /// Who announced the file, and was not asked yet.
+    announced: BTreeSet<SocketAddr>,
     holders: Vec<Holder>,
     /// How many holders have been tried: they stand first.
     tried: usize,
@@ -42,6 +47,12 @@ impl Request {
         self.asked.clear();
         self.holders.clear();
         (self.tried, self.surveyed) = (0, 0);
+    }
+
+    /// These have announced the file.
+    pub fn heard_of(&mut self, holders: &[SocketAddr]) {
+        let room = MAX_ANNOUNCED.saturating_sub(self.announced.len());
+        self.announced.extend(holders.iter().take(room));
     }
 
     /// A peer said what it has.
@@ -102,7 +113,14 @@ impl Peer {
         if request.surveyed < enough {
             return self.survey(now, id, job, enough);
         }
-        let Some(holder) = untried else { return self.end_request(job) };
+        let Some(holder) = untried else {
+            let announced = std::mem::take(&mut request.announced);
+            return if announced.is_empty() {
+                self.end_request(job)
+            } else {
+                self.ask_announced(now, id, job, announced)
+            };
+        };
         request.tried += 1;
         let content = holder.holding.map(|holding| holding.content);
         let (name, order) = (job.name.clone(), job.ticket);
@@ -123,9 +141,8 @@ impl Peer {
         if keepers.is_empty() {
             return self.fetch_next(now, id, job);
         }
-        job.phase = Phase::Asking(keepers.iter().map(|keeper| keeper.id).collect());
-        let nothing = Content { hash: [0; Content::HASH_LEN], len_bytes: 0 };
-        let wanted = Holding { key: job.name.key(), version: 0, content: nothing };
+        job.phase = Phase::Asking(keepers.iter().map(|keeper| keeper.addr).collect());
+        let wanted = any_version(&job.name);
         self.errands.insert(id, job);
         for keeper in keepers {
             let question = Question::Holds(vec![wanted]);
@@ -143,6 +160,17 @@ impl Peer {
             None => Answer::NotFound { name: job.name, asked: request.asked.len() },
         };
         self.answer(job.ticket, answer);
+    }
+
+    /// No keeper has it: perhaps somebody does who announced it, and is a keeper no more.
+    fn ask_announced(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, announced: BTreeSet<SocketAddr>) {
+        job.phase = Phase::Asking(announced.clone());
+        let wanted = any_version(&job.name);
+        self.errands.insert(id, job);
+        for addr in announced {
+            let question = Question::Holds(vec![wanted]);
+            self.ask_anyone(now, addr, None, question, Patience::Search, Why::Holder(id, addr));
+        }
     }
 
     /// A download came to its end.
@@ -169,4 +197,10 @@ impl Peer {
             }
         }
     }
+}
+
+/// A question about a file, whatever its version.
+fn any_version(name: &FileName) -> Holding {
+    let nothing = Content { hash: [0; Content::HASH_LEN], len_bytes: 0 };
+    Holding { key: name.key(), version: 0, content: nothing }
 }

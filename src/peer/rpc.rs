@@ -4,7 +4,7 @@
 //! it is *late*, after the last that it is *silent*. An answer counts when it comes from the address asked, with
 //! the transaction and, where known, the id.
 
-use crate::ground::krpc::{Body, Message, Question};
+use crate::ground::krpc::{Body, Message, Program, Question, Want};
 use crate::ground::{Chance, Id, Moment};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -14,8 +14,11 @@ use std::time::Duration;
 pub const ATTEMPTS: u32 = 3;
 /// Time between two attempts of a ping.
 pub const PING_EVERY: Duration = Duration::from_secs(1);
-/// Shortest wait for an answer: a peer that hashes a gigabyte may not be scheduled for a while.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+/// Shortest wait before an answer is late. Late is not silent: a search goes on to the next one, and takes the answer
+/// when it comes. Guess: longer than a peer on a busy machine waits for its turn.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// Shortest wait after a question was repeated, doubling each time: a peer that hashes a gigabyte may not be scheduled for a while.
+const SHORTEST_WAIT_AGAIN: Duration = Duration::from_millis(100);
 /// Wait for a peer never measured. Guess: beyond most round trips of the Internet (median 156 ms).
 const FIRST_WAIT: Duration = Duration::from_millis(400);
 /// Longest wait between two attempts.
@@ -24,6 +27,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const MAX_OPEN: usize = 1024;
 /// Most addresses whose round trips are remembered.
 const MAX_MEASURED: usize = 512;
+/// Who was never measured is expected to be as fast as nine of ten of the last so many answers, and a margin.
+const RECENT: usize = 256;
+/// Of fewer answers nothing is concluded.
+const ENOUGH_RECENT: usize = 16;
 /// Most answers kept for who asks again.
 const MAX_ANSWERS_KEPT: usize = 256;
 /// How long an answer is kept for who asks again: longer than all attempts of a question take.
@@ -64,6 +71,9 @@ pub struct Rpc<W> {
     open: BTreeMap<u32, Open<W>>,
     deadlines: BTreeSet<(Moment, u32)>,
     round_trips: BTreeMap<SocketAddr, RoundTrip>,
+    recent: VecDeque<Duration>,
+    /// How long somebody never measured is waited for.
+    first_wait: Duration,
     answers: BTreeMap<(SocketAddr, Vec<u8>), Vec<u8>>,
     answers_by_age: VecDeque<(Moment, SocketAddr, Vec<u8>)>,
 }
@@ -96,6 +106,8 @@ impl<W: Clone> Rpc<W> {
             open: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             round_trips: BTreeMap::new(),
+            recent: VecDeque::with_capacity(RECENT),
+            first_wait: FIRST_WAIT,
             answers: BTreeMap::new(),
             answers_by_age: VecDeque::new(),
         }
@@ -114,8 +126,9 @@ impl<W: Clone> Rpc<W> {
         why: W,
     ) -> Vec<u8> {
         let transaction = self.fresh_transaction();
-        let body = Body::Question { from: self.me, read_only: flags.read_only, question };
-        let message = Message { transaction: transaction.to_be_bytes().to_vec(), leaving: flags.leaving, body };
+        let Flags { read_only, leaving, program, want } = flags;
+        let body = Body::Question { from: self.me, read_only, want, question };
+        let message = Message { transaction: transaction.to_be_bytes().to_vec(), leaving, program, body };
         let bytes = message.encode(to);
         let crowded = self.open.len() >= MAX_OPEN;
         let attempts = if crowded { ATTEMPTS } else { 1 };
@@ -177,6 +190,31 @@ impl<W: Clone> Rpc<W> {
             overdue.push(Overdue::Late { why: open.why.clone(), attempts });
         }
         overdue
+    }
+
+    /// The system says that nobody listens there: the reasons of all questions that were asked there.
+    pub fn unreachable(&mut self, addr: SocketAddr) -> Vec<W> {
+        let there =
+            |open: &&u32| self.open[*open].to == addr && !matches!(self.open[*open].patience, Patience::Until(_));
+        let closed: Vec<u32> = self.open.keys().filter(there).copied().collect();
+        closed.into_iter().filter_map(|transaction| self.close(transaction)).map(|open| open.why).collect()
+    }
+
+    /// Somebody there was this fast in an earlier run.
+    pub fn expect(&mut self, addr: SocketAddr, round_trip: Duration) {
+        if !round_trip.is_zero() {
+            self.round_trips.insert(addr, RoundTrip { mean: round_trip, deviation: round_trip / 2 });
+        }
+    }
+
+    /// How fast somebody there is, on average.
+    pub fn expected(&self, addr: SocketAddr) -> Option<Duration> {
+        self.round_trips.get(&addr).map(|trip| trip.mean)
+    }
+
+    /// We have another id from now on.
+    pub fn take_id(&mut self, me: Id) {
+        self.me = me;
     }
 
     /// We were not running for `pause`: nobody is to blame for what was not answered meanwhile.
@@ -242,8 +280,10 @@ impl<W: Clone> Rpc<W> {
     fn wait(&self, to: SocketAddr, patience: Patience, attempt: u32) -> Duration {
         let Patience::Search = patience else { return PING_EVERY };
         let measured = self.round_trips.get(&to);
-        let wait = measured.map_or(FIRST_WAIT, |trip| trip.mean + 4 * trip.deviation);
-        (wait.max(SHORTEST_WAIT) * 2u32.pow(attempt - 1)).min(LONGEST_WAIT)
+        let wait = measured.map_or(self.first_wait, |trip| trip.mean + 4 * trip.deviation);
+        let doubled = 2u32.pow(attempt - 1);
+        let shortest = if attempt == 1 { SHORTEST_WAIT } else { SHORTEST_WAIT_AGAIN * doubled };
+        (wait * doubled).clamp(shortest, LONGEST_WAIT)
     }
 
     fn measure(&mut self, addr: SocketAddr, sample: Duration) {
@@ -255,8 +295,23 @@ impl<W: Clone> Rpc<W> {
             },
         };
         self.round_trips.insert(addr, trip);
+        self.learn_first_wait(sample);
         if self.round_trips.len() > MAX_MEASURED {
             self.round_trips.pop_first();
+        }
+    }
+
+    /// The 90th percentile of recent round trips and half as much again; looked at anew after each few answers.
+    fn learn_first_wait(&mut self, sample: Duration) {
+        if self.recent.len() == RECENT {
+            self.recent.drain(..ENOUGH_RECENT);
+        }
+        self.recent.push_back(sample);
+        if self.recent.len().is_multiple_of(ENOUGH_RECENT) {
+            let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
+            let at = sorted.len() * 9 / 10;
+            let (_, percentile, _) = sorted.select_nth_unstable(at);
+            self.first_wait = (*percentile * 3 / 2).min(FIRST_WAIT);
         }
     }
 }
@@ -264,6 +319,10 @@ impl<W: Clone> Rpc<W> {
 /// What a question says of its asker.
 #[derive(Clone, Copy, Debug)]
 pub struct Flags {
+    /// What it runs.
+    pub program: Program,
+    /// Which contacts it wants.
+    pub want: Want,
     /// Not a member yet: not to be remembered.
     pub read_only: bool,
     /// About to leave.
@@ -295,7 +354,7 @@ mod tests {
     }
 
     fn ask(rpc: &mut Rpc<u8>, now: Moment, patience: Patience) -> Vec<u8> {
-        let flags = Flags { read_only: false, leaving: false };
+        let flags = Flags { read_only: false, leaving: false, program: Program::Keeper, want: Want::default() };
         let bytes = rpc.ask(now, addr(1), Some(Id::numbered(1)), Question::Ping(Ping::Quiet), flags, patience, 7);
         Message::decode(&bytes).unwrap().transaction
     }
@@ -340,7 +399,32 @@ mod tests {
         }
         ask(&mut rpc, at(100), Patience::Search);
         let wait = rpc.due().since(at(100));
-        assert!((100..150).contains(&wait.as_millis()), "{wait:?}");
+        assert!((60..100).contains(&wait.as_millis()), "{wait:?}");
+    }
+
+    #[test]
+    fn who_was_never_measured_is_expected_to_be_as_fast_as_most_others() {
+        let mut rpc = rpc();
+        let wait = |rpc: &Rpc<u8>| rpc.wait(addr(9), Patience::Search, 1);
+        assert_eq!(wait(&rpc), FIRST_WAIT);
+        for round in 0..160 {
+            let transaction = ask(&mut rpc, at(0), Patience::Search);
+            // One of twenty is slow.
+            let took = if round % 20 == 0 { 300 } else { 20 };
+            rpc.answered(at(took), addr(1), &transaction, None);
+        }
+        assert_eq!(wait(&rpc), Duration::from_millis(30));
+        assert_eq!(rpc.wait(addr(9), Patience::Search, 2), 2 * SHORTEST_WAIT_AGAIN);
+    }
+
+    #[test]
+    fn what_is_unreachable_is_not_waited_for() {
+        let mut rpc = rpc();
+        ask(&mut rpc, at(0), Patience::Search);
+        ask(&mut rpc, at(0), Patience::Until(at(5000)));
+        assert!(rpc.unreachable(addr(2)).is_empty());
+        assert_eq!(rpc.unreachable(addr(1)), [7]);
+        assert_eq!(rpc.open.len(), 1, "a peer that may not have been started yet is asked on");
     }
 
     #[test]

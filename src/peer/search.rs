@@ -4,6 +4,9 @@ use crate::ground::krpc::{Errand, Question};
 use crate::ground::{Contact, Id};
 use crate::overlay::{Lookup, Overlay, Step};
 
+/// How many contacts a search starts with. Guess: enough that one of them lives.
+const START: usize = 24;
+
 /// What a search wants done.
 #[derive(Debug)]
 pub(super) enum Want {
@@ -15,11 +18,39 @@ pub(super) enum Want {
     Done,
 }
 
+/// What everybody on the way is asked.
+#[derive(Clone, Debug)]
+pub(super) enum Asks {
+    /// Whom they know; with the errand, where people shall see it pass by.
+    Nodes(Option<Errand>),
+    /// Who has the torrent, or file.
+    Peers { scrape: bool },
+    /// Whether they keep the item, if later than this version.
+    Item { seq: Option<i64> },
+    /// What torrents they know of.
+    Samples,
+}
+
+impl Asks {
+    pub fn question(&self, target: Id) -> Question {
+        match self {
+            Asks::Nodes(errand) => Question::FindNode { target, errand: errand.clone() },
+            Asks::Peers { scrape } => Question::GetPeers { info_hash: target, scrape: *scrape },
+            Asks::Item { seq } => Question::Get { target, seq: *seq },
+            Asks::Samples => Question::SampleInfohashes { target },
+        }
+    }
+}
+
 /// A running search.
 #[derive(Debug)]
 pub(super) struct Search {
     pub lookup: Lookup,
-    errand: Option<Errand>,
+    asks: Asks,
+    /// Who is late once is waited for before the end: a file is not to be given to the next one for a lost datagram.
+    thorough: bool,
+    /// Only contacts of this address family take part: IPv4 and IPv6 are two networks (BEP 32).
+    v6: Option<bool>,
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
     hop_by_hop: bool,
     step_back: bool,
@@ -29,25 +60,48 @@ pub(super) struct Search {
 
 impl Search {
     /// A search by a member: it starts from what the overlay knows.
-    pub fn by_member(overlay: &dyn Overlay, me: Contact, key: Id, errand: Option<Errand>) -> Search {
-        let mut search =
-            Search::new(overlay, Lookup::new(overlay.geometry(), key, overlay.width()).with_myself(me), errand);
+    pub fn by_member(overlay: &dyn Overlay, me: Contact, key: Id, asks: Asks) -> Search {
+        Search::by_outsider(overlay, key, asks, None).with_myself(me)
+    }
+
+    /// The same by somebody who keeps nothing; in one address family only, if one is named.
+    pub fn by_outsider(overlay: &dyn Overlay, key: Id, asks: Asks, v6: Option<bool>) -> Search {
+        let mut search = Search::new(overlay, key, asks);
+        search.v6 = v6;
         let start =
             overlay.next_hop().filter(|_| search.hop_by_hop).unwrap_or_else(|| overlay.near(key, START).contacts);
-        start.into_iter().for_each(|contact| search.lookup.hear_of(contact));
+        search.hear_of(&start);
         search
     }
 
     /// A search for our own surroundings, starting at one contact.
     pub fn for_myself(overlay: &dyn Overlay, me: Id, start: Contact, errand: Option<Errand>) -> Search {
-        let mut search = Search::new(overlay, Lookup::new(overlay.geometry(), me, overlay.width()), errand);
+        let mut search = Search::new(overlay, me, Asks::Nodes(errand));
         search.lookup.hear_of(start);
         search
     }
 
-    fn new(overlay: &dyn Overlay, lookup: Lookup, errand: Option<Errand>) -> Search {
-        let hop_by_hop = errand.is_some() && overlay.next_hop().is_some();
-        Search { lookup, errand, hop_by_hop, step_back: false, stepping_back: None }
+    fn new(overlay: &dyn Overlay, key: Id, asks: Asks) -> Search {
+        let hop_by_hop = matches!(asks, Asks::Nodes(Some(_))) && overlay.next_hop().is_some();
+        let lookup = Lookup::new(overlay.geometry(), key, overlay.width());
+        Search { lookup, asks, thorough: false, v6: None, hop_by_hop, step_back: false, stepping_back: None }
+    }
+
+    /// Counts ourselves among those who keep things.
+    pub fn with_myself(mut self, me: Contact) -> Search {
+        self.lookup = self.lookup.with_myself(me);
+        self
+    }
+
+    /// Who is late once is waited for before the end.
+    pub fn thorough(mut self) -> Search {
+        self.thorough = true;
+        self
+    }
+
+    /// It takes part in this search.
+    pub fn concerns(&self, contact: Contact) -> bool {
+        self.v6.is_none_or(|v6| contact.addr.is_ipv6() == v6)
     }
 
     /// What to do now.
@@ -59,32 +113,33 @@ impl Search {
                     self.stepping_back = Some(contact.id);
                     return Want::Ask(contact, Question::FindNode { target, errand: None });
                 }
-                _ => overlay.near(target, START).contacts.into_iter().for_each(|contact| self.lookup.hear_of(contact)),
+                _ => self.hear_of(&overlay.near(target, START).contacts),
             }
         }
         if self.stepping_back.is_some() {
             return Want::Wait;
         }
         match self.lookup.next_step() {
-            Step::Ask(contact) => {
-                Want::Ask(contact, Question::FindNode { target: self.lookup.key(), errand: self.errand.clone() })
-            }
+            Step::Ask(contact) => Want::Ask(contact, self.asks.question(self.lookup.key())),
             Step::Wait => Want::Wait,
             Step::Done => Want::Done,
         }
     }
 
-    /// An answer is overdue.
-    pub fn late(&mut self, id: Id) {
-        if !self.hop_by_hop {
-            self.lookup.late(id);
+    /// An answer is overdue, after so many attempts.
+    pub fn late(&mut self, id: Id, attempts: u32) {
+        match attempts {
+            _ if self.hop_by_hop => {}
+            1 if self.thorough => self.lookup.slow(id),
+            _ => self.lookup.late(id),
         }
     }
 
     /// It answered, and named these.
     pub fn answered(&mut self, id: Id, named: &[Contact]) {
         self.stepping_back.take_if(|asked| *asked == id);
-        self.lookup.answered(id, named);
+        self.lookup.answered(id, &[]);
+        self.hear_of(named);
     }
 
     /// It will not answer. One hop at a time nobody else is known then: the last who answered is asked for more.
@@ -93,7 +148,12 @@ impl Search {
         self.stepping_back.take_if(|asked| *asked == id);
         self.lookup.failed(id);
     }
-}
 
-/// How many contacts a search starts with. Guess: enough that one of them lives.
-const START: usize = 24;
+    fn hear_of(&mut self, named: &[Contact]) {
+        for contact in named {
+            if self.concerns(*contact) {
+                self.lookup.hear_of(*contact);
+            }
+        }
+    }
+}

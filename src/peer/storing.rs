@@ -94,6 +94,10 @@ impl Peer {
         let answer = match (store.copies.is_empty(), store.last_error) {
             (false, _) => Answer::Stored { manifest, copies: store.copies, wanted },
             (true, Some(error)) => Answer::Failed { name: job.name, reason: error.to_string() },
+            (true, None) if !self.strangers.is_empty() => {
+                let reason = "only nodes of other programs answer, and none of them takes files: start a second peer";
+                Answer::Failed { name: job.name, reason: reason.to_owned() }
+            }
             (true, None) => {
                 let reason = "no peer that could keep it answers: try again in a moment".to_owned();
                 Answer::Failed { name: job.name, reason }

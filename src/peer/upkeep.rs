@@ -1,6 +1,6 @@
 //! Keeping the overlay whole: its chores, lookups for what is learnt on the way, and news of changed successors.
 
-use super::search::{Search, Want};
+use super::search::{Asks, Search, Want};
 use super::*;
 use crate::ground::krpc::{self, Ping};
 use crate::overlay::{Chore, Near};
@@ -90,7 +90,7 @@ impl Peer {
                 Chore::Ping(contact) => self.verify(now, contact),
                 Chore::Consult(contact) => self.consult(now, contact),
                 Chore::LookUp(target) => {
-                    let search = Search::by_member(&*self.overlay, self.me, target, None);
+                    let search = Search::by_member(&*self.overlay, self.me, target, Asks::Nodes(None));
                     self.start_refresh(now, search, None);
                 }
             }
@@ -152,7 +152,7 @@ impl Peer {
 
     /// Looks for those who keep what belongs at `place`, to offer them the file with this key.
     pub(super) fn refresh_keepers(&mut self, now: Moment, place: Id, key: Id) -> bool {
-        let search = Search::by_member(&*self.overlay, self.me, place, None);
+        let search = Search::by_member(&*self.overlay, self.me, place, Asks::Nodes(None)).thorough();
         self.start_refresh(now, search, Some(key))
     }
 
@@ -175,7 +175,8 @@ impl Peer {
                 Want::Wait => break drop(self.upkeep.refreshes.insert(id, refresh)),
                 Want::Done => {
                     if let Some(key) = refresh.file {
-                        let keepers: Vec<Contact> = refresh.search.lookup.keepers().take(self.replicas).collect();
+                        let keepers = refresh.search.lookup.keepers().filter(|c| !self.strangers.contains(&c.id));
+                        let keepers: Vec<Contact> = keepers.take(self.replicas).collect();
                         self.offer_to(now, key, &keepers);
                     }
                     break;
@@ -192,9 +193,9 @@ impl Peer {
         self.go_on_refreshing(now, id, refresh);
     }
 
-    pub(super) fn refresh_late(&mut self, now: Moment, id: RefreshId, contact: Contact) {
+    pub(super) fn refresh_late(&mut self, now: Moment, id: RefreshId, contact: Contact, attempts: u32) {
         let Some(mut refresh) = self.upkeep.refreshes.remove(&id) else { return };
-        refresh.search.late(contact.id);
+        refresh.search.late(contact.id, attempts);
         self.go_on_refreshing(now, id, refresh);
     }
 

@@ -1,13 +1,14 @@
 //! Made-up disks: what the store does, without the bytes.
 
-use crate::ground::{Id, Manifest};
-use crate::peer::MoveError;
+use crate::ground::{Id, Manifest, Moment};
+use crate::peer::{Memory, MoveError};
 use std::collections::BTreeMap;
 
 /// What one peer's store holds.
 #[derive(Default)]
 pub(super) struct Disk {
     files: BTreeMap<Id, Manifest>,
+    notes: BTreeMap<Vec<u8>, (Moment, Vec<u8>)>,
 }
 
 impl Disk {
@@ -40,6 +41,24 @@ impl Disk {
     /// Just this version is held.
     pub fn holds(&self, manifest: &Manifest) -> bool {
         self.files.get(&manifest.name.key()) == Some(manifest)
+    }
+
+    /// Notes something for the next run.
+    pub fn note(&mut self, now: Moment, key: Vec<u8>, value: Option<Vec<u8>>) {
+        match value {
+            Some(value) => drop(self.notes.insert(key, (now, value))),
+            None => drop(self.notes.remove(&key)),
+        }
+    }
+
+    /// What was noted.
+    pub fn memory(&self, now: Moment) -> Vec<Memory> {
+        let memory = |(key, (noted, value)): (&Vec<u8>, &(Moment, Vec<u8>))| Memory {
+            key: key.clone(),
+            value: value.clone(),
+            age: now.since(*noted),
+        };
+        self.notes.iter().map(memory).collect()
     }
 
     /// All versions held.

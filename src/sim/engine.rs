@@ -47,13 +47,14 @@ impl World {
             naming: self.naming,
             start,
             ping_interval: self.ping_interval,
-            overlay: self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia),
+            overlay: self.kind(),
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.manifests().cloned().collect(),
             keeps_files: true,
             read_only: false,
-            memory: Vec::new(),
+            both_families: false,
+            memory: disk.memory(self.now),
         };
         let at = self.hosts.len();
         let peer = Peer::new(self.now, config);
@@ -169,7 +170,7 @@ impl World {
             }
             Output::Look { ticket, .. } => self.schedule(self.now, Event::LookEnds { at, ticket }),
             Output::Forget(manifest) => self.hosts[at].disk.forget(&manifest),
-            Output::Note { .. } => {}
+            Output::Note { key, value } => self.hosts[at].disk.note(self.now, key, value),
             Output::Answer { ticket, answer } => {
                 if answer == Answer::Left {
                     self.hosts[at].state = State::Dead;

@@ -28,10 +28,14 @@ pub use check::Broken;
 pub use story::{Churn, Departure, Story};
 pub use weather::{Delay, Weather};
 
-use crate::ground::{Chance, Contact, Content, FileName, Id, Moment, Naming};
+use crate::ground::item::{as_text, text_value};
+use crate::ground::{Chance, Contact, Content, FileName, Id, Moment, Naming, Secret};
 use crate::overlay::ring::LIST_LEN;
 use crate::overlay::{Kind, Tuning};
-use crate::peer::{Answer, Command, Config, Input, Move, MoveError, News, Output, Peer, Standing, Start, Ticket, View};
+use crate::peer::{
+    Answer, Command, Config, Input, Move, MoveError, News, Output, Peer, Publication, Sought, Standing, Start, Ticket,
+    View,
+};
 use check::Checks;
 use engine::{Event, Scheduled};
 use std::cmp::Reverse;
@@ -155,6 +159,10 @@ impl World {
         self
     }
 
+    fn kind(&self) -> Kind {
+        self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia)
+    }
+
     /// Keeps all news in [`World::news`].
     pub fn keep_news(mut self) -> World {
         self.keep_news = true;
@@ -242,6 +250,15 @@ impl World {
         self.start(contact, Start::Join(vec![known]), disk)
     }
 
+    /// Starts a dead peer again, with a network of its own and what its disk holds.
+    pub fn restart_alone(&mut self, at: PeerIndex) -> PeerIndex {
+        let host = &mut self.hosts[at];
+        assert_eq!(host.state, State::Dead, "only the dead start again");
+        let contact = host.peer.view().me;
+        let disk = std::mem::take(&mut host.disk);
+        self.start(contact, Start::Ring(Vec::new()), disk)
+    }
+
     /// The power goes: it stops at once and tells nobody.
     pub fn kill(&mut self, at: PeerIndex) {
         self.hosts[at].state = State::Dead;
@@ -286,6 +303,32 @@ impl World {
     pub fn request(&mut self, at: PeerIndex, name: &str) -> Ticket {
         let name = FileName::parse(name).expect("a simulated file has a good name");
         self.command(at, Command::Request { name })
+    }
+
+    /// Sets a value for everybody.
+    pub fn set(&mut self, at: PeerIndex, key: &str, value: &str) -> Ticket {
+        let (secret, value) = (Secret::named(key), text_value(value.as_bytes()));
+        let publication = Publication::Mutable { secret, salt: Vec::new(), seq: None, cas: None, value };
+        self.command(at, Command::Put { publication, promised: true })
+    }
+
+    /// Looks for a value that anybody set.
+    pub fn get(&mut self, at: PeerIndex, key: &str) -> Ticket {
+        let sought = Sought::Mutable { key: Secret::named(key).public(), salt: Vec::new() };
+        self.command(at, Command::Find(sought))
+    }
+
+    /// Gives any command.
+    pub fn order(&mut self, at: PeerIndex, command: Command) -> Ticket {
+        self.command(at, command)
+    }
+
+    /// The text that a search for a value brought.
+    pub fn text(&self, ticket: Ticket) -> Option<&str> {
+        match &self.commands[&ticket].answer {
+            Some((_, Answer::Found(item))) => std::str::from_utf8(as_text(item.value())?).ok(),
+            _ => None,
+        }
     }
 
     /// What became of a command.
@@ -364,7 +407,7 @@ impl World {
 
     /// Where a name belongs in this network.
     pub fn place(&self, name: &str) -> Id {
-        self.naming.place(&FileName::parse(name).expect("a simulated file has a good name"))
+        self.kind().naming(self.naming).place(&FileName::parse(name).expect("a simulated file has a good name"))
     }
 
     /// How many running peers have this content on their disk under this name.

@@ -200,8 +200,11 @@ impl PeerOptions {
 }
 
 /// How a network of this kind names peers whose command lines name them so.
-fn naming_in(_overlay: Kind, naming: Naming) -> Naming {
-    naming
+fn naming_in(overlay: Kind, naming: Naming) -> Naming {
+    match (overlay, naming) {
+        (Kind::Kademlia(_), Naming::Numbered) => Naming::NumberedPeers,
+        (Kind::Kademlia(_) | Kind::Ring { .. }, naming) => naming,
+    }
 }
 
 /// Guess: pings closer together than this would only be noise.
@@ -332,7 +335,7 @@ mod tests {
         for option in ["-k", "--kademlia"] {
             let config = read(&format!("p2p init 2 4 5 15 {option}")).unwrap();
             assert_eq!((config.identity, config.addr.port()), (given(2), 12002));
-            assert_eq!(config.overlay, Kind::Kademlia(Tuning::default()));
+            assert_eq!((config.naming, config.overlay), (Naming::NumberedPeers, Kind::Kademlia(Tuning::default())));
             let config = read(&format!("p2p join 15 4 15 {option}")).unwrap();
             assert_eq!(known(&config), ["127.0.0.1:12004".parse().unwrap()]);
         }

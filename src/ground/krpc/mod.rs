@@ -2,41 +2,69 @@
 //!
 //! ```text
 //! top level   t transaction · y q|r|e · q method · a arguments · r answer · e [code, text]
-//!             ro read-only (BEP 43) · v version · ip the asker's address, in answers
-//!             bye 1: "I am leaving"
-//! in a        id · target · errand join|store|request · name · shown 1 · moved 1 · lost id · files
-//! in r        all 1 (the nodes are all there are) · files · id · lying 1 · next (so many nodes follow the target without a gap)
-//!             nodes (26 bytes each) · nodes6 (38 bytes each) · own 1
+//!             ro read-only (BEP 43) · v version · ip the asker's address, in answers (BEP 42)
+//!             ours: bye 1 "I am leaving"
+//! in a        id · target · info_hash · port · implied_port · seed (BEP 33) · token · want n4 n6 (BEP 32) · scrape
+//!             v · k · salt · seq · sig · cas (BEP 44)
+//!             ours: errand join|store|request · name · shown 1 · moved 1 · lost id · files · left (seconds)
+//! in r        id · nodes (26 bytes each) · nodes6 (38 bytes each) · token · values · v k seq sig · BFsd BFpe
+//!             interval · num · samples (BEP 51)
+//!             ours: all 1 (the nodes are all there are) · next (so many follow the target without a gap) · own 1
+//!             lying 1 · files · told (a file announced) · left
 //! files       68 bytes each: key 20 · version 8 · length 8 · BLAKE3 32
 //! ```
 
+mod answer;
+mod compact;
+mod question;
+
+pub use answer::{Answer, MAX_PEERS, MAX_SAMPLES, Samples, Scrape};
+pub use compact::MAX_FILES;
+pub use question::{Announcement, Errand, Offer, Ping, Question};
+
+use super::Id;
 use super::bencode::{self, DictWriter, Malformed, Value, Writer};
-use super::{Contact, Content, FileName, Holding, Id, Manifest};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use compact::{compact, id_in, is_set};
+use std::net::SocketAddr;
+use std::time::Duration;
 use thiserror::Error;
 
-/// The longest datagram written: fits every path without fragments (IPv6 guarantees 1280 bytes).
+/// The longest datagram written, but for one that carries a large signed item: fits every path without fragments
+/// (IPv6 guarantees 1280 bytes).
 pub const MAX_DATAGRAM: usize = 1200;
 /// Most contacts in one answer: 16 successors and 8 predecessors of a ring, 624 bytes over IPv4.
 pub const MAX_NODES: usize = 24;
-/// Most files named in one question or answer: 816 bytes.
-pub const MAX_FILES: usize = 12;
-/// "p2p", wire version 1.
-const VERSION: &[u8] = b"P2\x00\x01";
+/// Most nodes in an answer to strangers, who drop more than 16.
+pub const MAX_NODES_FOR_STRANGERS: usize = 8;
+/// "p2p", wire version 1; the last byte says whether the peer keeps files.
+const VERSION: [u8; 3] = *b"P2\x00";
 
 /// One datagram.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// Chosen by who asks, 1 to 20 bytes, echoed by who answers.
     pub transaction: Vec<u8>,
     /// The sender is leaving: do not count on it.
     pub leaving: bool,
+    /// What its sender runs.
+    pub program: Program,
     /// What it says.
     pub body: Body,
 }
 
+/// What the sender of a message runs, as far as it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// This program, with a store for files.
+    Keeper,
+    /// This program, without.
+    Plain,
+    /// Another program of the Mainline DHT.
+    Stranger,
+}
+
 /// The three kinds of message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// A question.
     Question {
@@ -44,6 +72,8 @@ pub enum Body {
         from: Id,
         /// Asks without being a member: not to be remembered as a contact (BEP 43).
         read_only: bool,
+        /// Which families of contacts are wanted (BEP 32).
+        want: Want,
         /// What it asks.
         question: Question,
     },
@@ -51,6 +81,8 @@ pub enum Body {
     Answer {
         /// Who answers.
         from: Id,
+        /// Where it saw the question come from. What is written is where the answer goes.
+        seen_at: Option<SocketAddr>,
         /// What it says.
         answer: Answer,
     },
@@ -58,86 +90,54 @@ pub enum Body {
     Refusal(Refusal),
 }
 
-/// What can be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Are you there?
-    Ping(Ping),
-    /// Whom do you know near `target`?
-    FindNode {
-        /// An id or a place.
-        target: Id,
-        /// What the asker is about, where people shall see it pass by.
-        errand: Option<Errand>,
-    },
-    /// Which versions of these files do you hold? The asker's own are named.
-    Holds(Vec<Holding>),
-}
-
-/// Why a ping is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ping {
-    /// To know, quietly.
-    Quiet,
-    /// A round of the classic ring, shown to people.
-    Shown,
-    /// "My first successor changed: ask me."
-    Moved,
-    /// "This neighbour of ours is dead: see for yourself."
-    Lost(Id),
-}
-
-/// What a shown search is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Errand {
-    /// The asker looks for its own place.
-    Join,
-    /// It looks for who shall keep a file.
-    Store(FileName),
-    /// It looks for who has a file.
-    Request(FileName),
-}
-
-/// What can be answered. Answers do not name their question, so there is one form for all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// Contacts near the target.
-    pub nodes: Vec<Contact>,
-    /// So many of the first nodes follow the target without a gap: the answerer knows of nobody else among them.
-    pub gapless: usize,
-    /// The nodes are all there are.
-    pub everybody: bool,
-    /// The target is the answerer's to keep.
-    pub own: bool,
-    /// Versions held of the files asked about.
-    pub files: Vec<Holding>,
-    /// The file asked for lies in the answerer's working folder, though nobody stored it.
-    pub lying: bool,
+/// Which contacts are wanted; neither: those of the family that the question came by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
 }
 
 /// A refusal: its KRPC code and a text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 201 generic, 202 server, 203 protocol, 204 unknown method.
+    /// 201 generic, 202 server, 203 protocol, 204 unknown method; BEP 44: 205 too big, 206 bad signature, 207 salt too
+    /// big, 301 cas mismatch, 302 sequence number too low.
     pub code: i64,
     /// Why.
     pub text: String,
 }
 
 impl Refusal {
+    /// With this code, for this reason.
+    pub fn new(code: i64, text: &str) -> Refusal {
+        Refusal { code, text: text.to_owned() }
+    }
+
     /// "Ask later": a peer that is just joining.
     pub fn busy() -> Refusal {
-        Refusal { code: 202, text: "joining: ask again".to_owned() }
+        Refusal::new(202, "joining: ask again")
     }
 
     /// The question makes no sense.
     pub fn protocol(text: &str) -> Refusal {
-        Refusal { code: 203, text: text.to_owned() }
+        Refusal::new(203, text)
     }
 
     /// No such question here.
     pub fn unknown_method() -> Refusal {
-        Refusal { code: 204, text: "method unknown".to_owned() }
+        Refusal::new(204, "method unknown")
+    }
+
+    /// An item that its key did not sign.
+    pub fn bad_signature() -> Refusal {
+        Refusal::new(206, "bad signature")
+    }
+
+    /// It was for an earlier version of an item than the one there.
+    pub fn is_outdated(&self) -> bool {
+        matches!(self.code, 301 | 302)
     }
 }
 
@@ -164,8 +164,8 @@ impl Message {
     /// The datagram for this message, to be sent to `to`.
     pub fn encode(&self, to: SocketAddr) -> Vec<u8> {
         Writer::dict(|d| match &self.body {
-            Body::Question { from, read_only, question } => {
-                d.dict("a", |a| encode_question(a, *from, question));
+            Body::Question { from, read_only, want, question } => {
+                d.dict("a", |a| question.encode(a, *from, want.words()));
                 self.encode_leaving(d);
                 d.bytes("q", question.method().as_bytes());
                 if *read_only {
@@ -173,10 +173,12 @@ impl Message {
                 }
                 self.encode_tail(d, "q");
             }
-            Body::Answer { from, answer } => {
+            Body::Answer { from, answer, .. } => {
                 self.encode_leaving(d);
-                d.bytes("ip", &compact(to));
-                d.dict("r", |r| encode_answer(r, *from, answer));
+                let mut seen_at = Vec::with_capacity(18);
+                compact(to, &mut seen_at);
+                d.bytes("ip", &seen_at);
+                d.dict("r", |r| answer.encode(r, *from));
                 self.encode_tail(d, "r");
             }
             Body::Refusal(refusal) => {
@@ -195,7 +197,12 @@ impl Message {
 
     fn encode_tail(&self, d: &mut DictWriter, kind: &str) {
         d.bytes("t", &self.transaction);
-        d.bytes("v", VERSION);
+        let [p, two, version] = VERSION;
+        match self.program {
+            Program::Keeper => d.bytes("v", &[p, two, version, 1]),
+            Program::Plain => d.bytes("v", &[p, two, version, 0]),
+            Program::Stranger => {}
+        }
         d.bytes("y", kind.as_bytes());
     }
 
@@ -206,136 +213,42 @@ impl Message {
         if !(1..=20).contains(&transaction.len()) {
             return Err(BadMessage::Form("transaction of a wrong length"));
         }
-        let leaving = is_set(&text, "bye");
         let body = match text.get("y").and_then(Value::text) {
-            Some("q") => decode_question(&text)
+            Some("q") => decode_question(datagram, &text)
                 .map_err(|refusal| BadMessage::Refused { transaction: transaction.to_vec(), refusal })?,
-            Some("r") => decode_answer(text.get("r").ok_or(BadMessage::Form("no answer"))?)?,
+            Some("r") => {
+                let r = text.get("r").ok_or(BadMessage::Form("no answer"))?;
+                let (from, answer) = Answer::decode(datagram, r)?;
+                let seen_at = text.get("ip").and_then(Value::bytes).and_then(compact::addr_in);
+                Body::Answer { from, seen_at, answer }
+            }
             Some("e") => Body::Refusal(decode_refusal(&text)),
             _ => return Err(BadMessage::Form("neither question, answer nor refusal")),
         };
-        Ok(Message { transaction: transaction.to_vec(), leaving, body })
+        let (leaving, program) = (is_set(&text, "bye"), program_in(&text));
+        Ok(Message { transaction: transaction.to_vec(), leaving, program, body })
     }
 }
 
-impl Question {
-    fn method(&self) -> &'static str {
-        match self {
-            Question::Ping(_) => "ping",
-            Question::FindNode { .. } => "find_node",
-            Question::Holds(_) => "holds",
-        }
-    }
-}
-
-fn encode_question(a: &mut DictWriter, from: Id, question: &Question) {
-    match question {
-        Question::Ping(ping) => {
-            a.bytes("id", from.as_bytes());
-            match ping {
-                Ping::Quiet => {}
-                Ping::Lost(id) => a.bytes("lost", id.as_bytes()),
-                Ping::Moved => a.count("moved", 1),
-                Ping::Shown => a.count("shown", 1),
-            }
-        }
-        Question::FindNode { target, errand } => {
-            let (word, name) = match errand {
-                None => (None, None),
-                Some(Errand::Join) => (Some("join"), None),
-                Some(Errand::Store(name)) => (Some("store"), Some(name)),
-                Some(Errand::Request(name)) => (Some("request"), Some(name)),
-            };
-            if let Some(word) = word {
-                a.bytes("errand", word.as_bytes());
-            }
-            a.bytes("id", from.as_bytes());
-            if let Some(name) = name {
-                a.bytes("name", name.as_str().as_bytes());
-            }
-            a.bytes("target", target.as_bytes());
-        }
-        Question::Holds(files) => {
-            a.bytes("files", &compact_files(files));
-            a.bytes("id", from.as_bytes());
+impl Want {
+    fn words(self) -> &'static [&'static [u8]] {
+        match (self.v4, self.v6) {
+            (false, false) => &[],
+            (true, false) => &[b"n4"],
+            (false, true) => &[b"n6"],
+            (true, true) => &[b"n4", b"n6"],
         }
     }
 }
 
-fn decode_question(text: &Value) -> Result<Body, Refusal> {
+fn decode_question(datagram: &[u8], text: &Value) -> Result<Body, Refusal> {
     let arguments = text.get("a").ok_or_else(|| Refusal::protocol("no arguments"))?;
     let from = id_in(arguments, "id").ok_or_else(|| Refusal::protocol("no id"))?;
-    let question = match text.get("q").and_then(Value::text) {
-        Some("ping") if is_set(arguments, "shown") => Question::Ping(Ping::Shown),
-        Some("ping") if is_set(arguments, "moved") => Question::Ping(Ping::Moved),
-        Some("ping") if arguments.get("lost").is_some() => {
-            Question::Ping(Ping::Lost(id_in(arguments, "lost").ok_or_else(|| Refusal::protocol("lost whom?"))?))
-        }
-        Some("ping") => Question::Ping(Ping::Quiet),
-        Some("find_node") => Question::FindNode {
-            target: id_in(arguments, "target").ok_or_else(|| Refusal::protocol("no target"))?,
-            errand: decode_errand(arguments)?,
-        },
-        Some("holds") => Question::Holds(files_in(arguments)),
-        _ => return Err(Refusal::unknown_method()),
-    };
-    Ok(Body::Question { from, read_only: is_set(text, "ro"), question })
-}
-
-fn decode_errand(arguments: &Value) -> Result<Option<Errand>, Refusal> {
-    let name = || {
-        let text = arguments.get("name").and_then(Value::text).ok_or_else(|| Refusal::protocol("no name"))?;
-        FileName::parse(text).map_err(|error| Refusal::protocol(&error.to_string()))
-    };
-    Ok(match arguments.get("errand").and_then(Value::text) {
-        Some("join") => Some(Errand::Join),
-        Some("store") => Some(Errand::Store(name()?)),
-        Some("request") => Some(Errand::Request(name()?)),
-        // An errand of a later version: still a question for contacts.
-        _ => None,
-    })
-}
-
-fn encode_answer(r: &mut DictWriter, from: Id, answer: &Answer) {
-    let nodes = &answer.nodes[..answer.nodes.len().min(MAX_NODES)];
-    if answer.everybody {
-        r.count("all", 1);
-    }
-    if !answer.files.is_empty() {
-        r.bytes("files", &compact_files(&answer.files));
-    }
-    r.bytes("id", from.as_bytes());
-    if answer.lying {
-        r.count("lying", 1);
-    }
-    if answer.gapless > 0 {
-        r.count("next", answer.gapless as u64);
-    }
-    for (key, v6) in [("nodes", false), ("nodes6", true)] {
-        let nodes: Vec<u8> = nodes.iter().filter(|node| node.addr.is_ipv6() == v6).flat_map(compact_contact).collect();
-        if !nodes.is_empty() {
-            r.bytes(key, &nodes);
-        }
-    }
-    if answer.own {
-        r.count("own", 1);
-    }
-}
-
-fn decode_answer(r: &Value) -> Result<Body, BadMessage> {
-    let from = id_in(r, "id").ok_or(BadMessage::Form("an answer without id"))?;
-    let mut nodes = Vec::new();
-    for (key, len) in [("nodes", 26), ("nodes6", 38)] {
-        let bytes = r.get(key).and_then(Value::bytes).unwrap_or_default();
-        if !bytes.len().is_multiple_of(len) {
-            return Err(BadMessage::Form("nodes of a wrong length"));
-        }
-        nodes.extend(bytes.chunks_exact(len).filter_map(contact_in));
-    }
-    nodes.truncate(MAX_NODES);
-    let gapless = r.get("next").and_then(Value::count).map_or(0, |count| nodes.len().min(count as usize));
-    let (everybody, own, lying) = (is_set(r, "all"), is_set(r, "own"), is_set(r, "lying"));
-    Ok(Body::Answer { from, answer: Answer { nodes, gapless, everybody, own, files: files_in(r), lying } })
+    let question = Question::decode(datagram, text, arguments)?;
+    let words = arguments.get("want").and_then(Value::list).unwrap_or_default();
+    let wants = |word: &[u8]| words.iter().any(|value| value.bytes() == Some(word));
+    let want = Want { v4: wants(b"n4"), v6: wants(b"n6") };
+    Ok(Body::Question { from, read_only: is_set(text, "ro"), want, question })
 }
 
 fn decode_refusal(text: &Value) -> Refusal {
@@ -346,69 +259,31 @@ fn decode_refusal(text: &Value) -> Refusal {
     }
 }
 
-fn is_set(dict: &Value, key: &str) -> bool {
-    dict.get(key).and_then(Value::int) == Some(1)
-}
-
-fn id_in(dict: &Value, key: &str) -> Option<Id> {
-    dict.get(key).and_then(Value::bytes).and_then(Id::from_slice)
-}
-
-fn compact_files(files: &[Holding]) -> Vec<u8> {
-    let one = |file: &Holding| {
-        let mut bytes = file.key.as_bytes().to_vec();
-        bytes.extend(file.version.to_be_bytes());
-        bytes.extend(file.content.len_bytes.to_be_bytes());
-        bytes.extend(file.content.hash);
-        bytes
-    };
-    files.iter().take(MAX_FILES).flat_map(one).collect()
-}
-
-fn files_in(dict: &Value) -> Vec<Holding> {
-    let bytes = dict.get("files").and_then(Value::bytes).unwrap_or_default();
-    let one = |bytes: &[u8]| {
-        let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes of 68"));
-        Holding {
-            key: Id::from_slice(&bytes[..20]).expect("20 bytes of 68"),
-            version: number(20),
-            content: Content { len_bytes: number(28), hash: bytes[36..].try_into().expect("32 bytes of 68") },
+fn program_in(text: &Value) -> Program {
+    match text.get("v").and_then(Value::bytes) {
+        Some([p, two, version, keeps]) if [*p, *two, *version] == VERSION => {
+            if *keeps == 1 {
+                Program::Keeper
+            } else {
+                Program::Plain
+            }
         }
-    };
-    let sane = |holding: &Holding| holding.version <= Manifest::MAX_VERSION;
-    bytes.chunks_exact(68).take(MAX_FILES).map(one).filter(sane).collect()
+        _ => Program::Stranger,
+    }
 }
 
-/// An address and port: 6 bytes, or 18 for IPv6.
-fn compact(addr: SocketAddr) -> Vec<u8> {
-    let mut bytes = match addr.ip() {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    bytes.extend(addr.port().to_be_bytes());
-    bytes
-}
-
-fn compact_contact(contact: &Contact) -> Vec<u8> {
-    [&contact.id.as_bytes()[..], &compact(contact.addr)].concat()
-}
-
-/// The contact in 26 or 38 bytes; none where nobody can answer (port 0).
-fn contact_in(bytes: &[u8]) -> Option<Contact> {
-    let (id, rest) = bytes.split_at(Id::LEN);
-    let (ip, port) = rest.split_at(rest.len() - 2);
-    let ip: IpAddr = match ip.len() {
-        4 => Ipv4Addr::from(<[u8; 4]>::try_from(ip).ok()?).into(),
-        _ => Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?).into(),
-    };
-    let port = u16::from_be_bytes(port.try_into().ok()?);
-    (port != 0).then_some(Contact { id: Id::from_slice(id)?, addr: SocketAddr::new(ip, port) })
+/// A number of seconds; no life is longer than a month.
+fn secs_in(dict: &Value, key: &str) -> Option<Duration> {
+    dict.get(key).and_then(Value::count).map(|secs| Duration::from_secs(secs.min(31 * 86_400)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ground::item::text_value;
+    use crate::ground::{Bloom, Contact, Content, FileName, Holding, Item, Secret, Signed};
     use proptest::prelude::*;
+    use std::net::IpAddr;
 
     fn addr() -> SocketAddr {
         "127.0.0.1:12008".parse().unwrap()
@@ -420,7 +295,22 @@ mod tests {
     }
 
     fn examples() -> Vec<Message> {
-        let question = |question| Body::Question { from: Id::numbered(2), read_only: false, question };
+        let want = Want { v4: true, v6: true };
+        let question =
+            |question| Body::Question { from: Id::numbered(2), read_only: false, want: Want::default(), question };
+        let answer = |answer| Body::Answer { from: Id::numbered(8), seen_at: Some(addr()), answer };
+        let signed = Secret::named("key").sign(b"salt", 7, &text_value(b"value"));
+        let said = Item::Mutable(Signed { salt: Vec::new(), ..signed.clone() });
+        let offer = |item, left| Offer { item, token: b"tokn".to_vec(), cas: Some(-1), left };
+        let announcement = |port, file| Announcement {
+            info_hash: holding().key,
+            port,
+            seed: port.is_some(),
+            token: b"tokn".to_vec(),
+            file,
+        };
+        let mut bloom = Bloom::default();
+        bloom.insert(IpAddr::from([127, 0, 0, 1]));
         let name = FileName::parse("4103").unwrap();
         let find = |errand| question(Question::FindNode { target: Id::numbered(7), errand });
         let contacts = [addr(), "[::1]:12009".parse().unwrap()].map(|addr| Contact { id: Id::numbered(8), addr });
@@ -429,30 +319,60 @@ mod tests {
             question(Question::Ping(Ping::Shown)),
             question(Question::Ping(Ping::Moved)),
             question(Question::Ping(Ping::Lost(Id::numbered(14)))),
-            Body::Question { from: Id::numbered(15), read_only: true, question: Question::Ping(Ping::Quiet) },
+            Body::Question {
+                from: Id::numbered(15),
+                read_only: true,
+                want: Want::default(),
+                question: Question::Ping(Ping::Quiet),
+            },
+            Body::Question {
+                from: Id::numbered(15),
+                read_only: false,
+                want,
+                question: Question::FindNode { target: Id::MAX, errand: None },
+            },
+            question(Question::GetPeers { info_hash: holding().key, scrape: true }),
+            question(Question::AnnouncePeer(announcement(Some(6881), Some(holding())))),
+            question(Question::AnnouncePeer(announcement(None, None))),
+            question(Question::Get { target: Id::MAX, seq: Some(3) }),
+            question(Question::Get { target: Id::MAX, seq: None }),
+            question(Question::Put(offer(Item::Mutable(signed), Some(Duration::from_secs(3600))))),
+            question(Question::Put(offer(Item::Immutable(b"l1:xi5ee".to_vec()), None))),
+            question(Question::SampleInfohashes { target: Id::MAX }),
+            answer(Answer { item: Some(said), seq: Some(7), left: Some(Duration::from_secs(9)), ..Answer::default() }),
+            answer(Answer { item: Some(Item::Immutable(b"i5e".to_vec())), token: vec![1; 4], ..Answer::default() }),
+            answer(Answer {
+                peers: vec![addr(), "[2001:db8::1]:6881".parse().unwrap()],
+                told: Some(holding()),
+                scrape: Some(Box::new(Scrape { seeds: bloom, peers: Bloom::default() })),
+                samples: Some(Samples { interval_secs: 60, num: 1000, ids: vec![Id::MAX; MAX_SAMPLES] }),
+                ..Answer::default()
+            }),
+            answer(Answer { samples: Some(Samples::default()), ..Answer::default() }),
             find(None),
             find(Some(Errand::Join)),
             find(Some(Errand::Store(name.clone()))),
             find(Some(Errand::Request(name))),
             question(Question::Holds(vec![holding(); MAX_FILES])),
-            Body::Answer { from: Id::numbered(8), answer: Answer::default() },
-            Body::Answer {
-                from: Id::numbered(8),
-                answer: Answer {
-                    nodes: contacts.to_vec(),
-                    gapless: 1,
-                    everybody: true,
-                    own: true,
-                    files: vec![holding()],
-                    lying: true,
-                },
-            },
+            answer(Answer::default()),
+            answer(Answer {
+                nodes: contacts.to_vec(),
+                gapless: 1,
+                everybody: true,
+                own: true,
+                files: vec![holding()],
+                lying: true,
+                ..Answer::default()
+            }),
             Body::Refusal(Refusal::busy()),
         ];
         bodies
             .into_iter()
             .enumerate()
-            .map(|(at, body)| Message { transaction: vec![at as u8, 0, 255], leaving: at % 2 == 1, body })
+            .map(|(at, body)| {
+                let program = [Program::Keeper, Program::Plain, Program::Stranger][at % 3];
+                Message { transaction: vec![at as u8, 0, 255], leaving: at % 2 == 1, program, body }
+            })
             .collect()
     }
 
@@ -475,9 +395,35 @@ mod tests {
             own: true,
             files: vec![holding()],
             lying: true,
+            ..Answer::default()
         };
-        let body = Body::Answer { from: Id::MAX, answer };
-        assert!(Message { transaction: vec![0; 20], leaving: true, body }.encode(addr()).len() <= MAX_DATAGRAM);
+        let body = Body::Answer { from: Id::MAX, seen_at: None, answer };
+        let message = Message { transaction: vec![0; 20], leaving: true, program: Program::Keeper, body };
+        assert!(message.encode(addr()).len() <= MAX_DATAGRAM);
+    }
+
+    #[test]
+    fn nodes_make_way_for_a_large_value_and_for_many_peers() {
+        let node = |n| Contact { id: Id::numbered(n), addr: addr() };
+        let nodes: Vec<Contact> = (0..16).map(node).collect();
+        let len = |answer| {
+            let body = Body::Answer { from: Id::MAX, seen_at: None, answer };
+            let message = Message { transaction: vec![0; 4], leaving: false, program: Program::Keeper, body };
+            let datagram = message.encode(addr());
+            let Body::Answer { answer, .. } = Message::decode(&datagram).unwrap().body else { panic!() };
+            (datagram.len(), answer.nodes.len())
+        };
+        let signed = Secret::named("key").sign(b"", 7, &text_value(&[0; 990]));
+        let (large, _) = len(Answer {
+            nodes: nodes.clone(),
+            item: Some(Item::Mutable(signed)),
+            token: vec![0; 4],
+            ..Answer::default()
+        });
+        assert!(large < 1280, "{large}");
+        let peers = vec![addr(); 3 * MAX_PEERS];
+        let (many, beside) = len(Answer { nodes: nodes[..8].to_vec(), peers, token: vec![0; 4], ..Answer::default() });
+        assert!(many <= 1024 && beside == 8, "{many} bytes, {beside} nodes");
     }
 
     #[test]
@@ -496,11 +442,79 @@ mod tests {
         let message = Message::decode(ping).unwrap();
         let from = Id::new(*b"abcdefghij0123456789");
         let question = Question::Ping(Ping::Quiet);
-        assert_eq!(message.body, Body::Question { from, read_only: false, question });
+        assert_eq!(message.body, Body::Question { from, read_only: false, want: Want::default(), question });
         assert_eq!(message.transaction, b"aa");
         let pong = b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re";
-        let answer = Body::Answer { from: Id::new(*b"mnopqrstuvwxyz123456"), answer: Answer::default() };
+        let answer = Answer::default();
+        let answer = Body::Answer { from: Id::new(*b"mnopqrstuvwxyz123456"), seen_at: None, answer };
         assert_eq!(Message::decode(pong).unwrap().body, answer);
+    }
+
+    const FROM: &[u8; 20] = b"abcdefghij0123456789";
+    const OTHER: &[u8; 20] = b"mnopqrstuvwxyz123456";
+
+    fn published_question(datagram: &[u8], question: Question) {
+        let message = Message::decode(datagram).unwrap();
+        let body = Body::Question { from: Id::new(*FROM), read_only: false, want: Want::default(), question };
+        assert_eq!(message.body, body);
+        assert_eq!(message.encode(addr()), datagram, "written as it is published");
+    }
+
+    /// BEP 5's own packets.
+    #[test]
+    fn the_published_questions_are_read_and_written_byte_for_byte() {
+        published_question(b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe", Question::Ping(Ping::Quiet));
+        published_question(
+            b"d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q9:find_node1:t2:aa1:y1:qe",
+            Question::FindNode { target: Id::new(*OTHER), errand: None },
+        );
+        published_question(
+            b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers1:t2:aa1:y1:qe",
+            Question::GetPeers { info_hash: Id::new(*OTHER), scrape: false },
+        );
+        let announcement = |port| Announcement {
+            info_hash: Id::new(*OTHER),
+            port,
+            seed: false,
+            token: b"aoeusnth".to_vec(),
+            file: None,
+        };
+        let implied = b"d1:ad2:id20:abcdefghij012345678912:implied_porti1e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe";
+        let body = Message::decode(implied).unwrap().body;
+        let question = Question::AnnouncePeer(announcement(None));
+        assert_eq!(body, Body::Question { from: Id::new(*FROM), read_only: false, want: Want::default(), question });
+        published_question(
+            b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe",
+            Question::AnnouncePeer(announcement(Some(6881))),
+        );
+    }
+
+    #[test]
+    fn the_published_answers_are_read() {
+        let answer = |datagram: &[u8]| match Message::decode(datagram).unwrap().body {
+            Body::Answer { answer, .. } => answer,
+            other => panic!("{other:?}"),
+        };
+        // BEP 5 shortens its nodes to "def456...": nine letters are no contact.
+        let peers =
+            answer(b"d1:rd2:id20:abcdefghij01234567895:token8:aoeusnth6:valuesl6:axje.u6:idhtnmee1:t2:aa1:y1:re");
+        let compact = |bytes: &[u8; 6]| {
+            SocketAddr::from((<[u8; 4]>::try_from(&bytes[..4]).unwrap(), u16::from_be_bytes([bytes[4], bytes[5]])))
+        };
+        assert_eq!(peers.peers, [compact(b"axje.u"), compact(b"idhtnm")]);
+        assert_eq!(peers.token, b"aoeusnth");
+        let refusal = Message::decode(b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee").unwrap().body;
+        assert_eq!(refusal, Body::Refusal(Refusal::new(201, "A Generic Error Ocurred")));
+        let written =
+            Message { transaction: b"aa".to_vec(), leaving: false, program: Program::Stranger, body: refusal };
+        assert_eq!(written.encode(addr()), b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee");
+    }
+
+    #[test]
+    fn a_question_of_later_times_is_one_for_contacts_if_it_has_a_target() {
+        let datagram = b"d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q5:dance1:t2:aa1:y1:qe";
+        let Body::Question { question, .. } = Message::decode(datagram).unwrap().body else { panic!() };
+        assert_eq!(question, Question::FindNode { target: Id::new(*OTHER), errand: None });
     }
 
     #[test]
@@ -518,17 +532,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn contacts_at_port_0_are_nobody() {
-        let mut bytes = compact_contact(&Contact { id: Id::ZERO, addr: addr() });
-        bytes[24..].fill(0);
-        assert_eq!(contact_in(&bytes), None);
-    }
-
     proptest! {
         #[test]
-        fn any_change_of_one_byte_is_read_or_refused(which in 0usize..13, at in any::<prop::sample::Index>(), byte: u8) {
-            let mut datagram = examples()[which].encode(addr());
+        fn any_change_of_one_byte_is_read_or_refused(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut datagram = which.get(&examples()).encode(addr());
             let at = at.index(datagram.len());
             datagram[at] = byte;
             let _ = Message::decode(&datagram);

@@ -1,0 +1,288 @@
+//! How walks store: values and announcements, with those who are nearest to their target.
+//!
+//! A put stores while it walks, where the size of the network, as estimated from how near our neighbours are, says that
+//! somebody is very probably among the nearest. Who is late frees its place for the next: nobody waits for the dead.
+
+use super::search::Asks;
+use super::values::LIFE;
+use super::walks::{Candidate, Goal, Stage, Walk, WalkId};
+use super::*;
+use crate::ground::item::mutable_target;
+use crate::ground::krpc::{self, Announcement, Offer, Program, Refusal};
+use crate::ground::{Holding, Item};
+use crate::overlay::Geometry;
+use std::collections::BTreeSet;
+
+/// How often a put starts again because somebody has a later version.
+const MAX_RESTARTS: usize = 4;
+
+/// What is to be stored, and how far that is.
+pub(super) struct Placing {
+    what: Thing,
+    /// What gets a later version if somebody has this one already.
+    source: Option<Publication>,
+    cas: Option<i64>,
+    /// Ours to promise, or passed on: what is left of its life.
+    left: Option<Duration>,
+    /// Who has this version already: need not be given it.
+    having: BTreeSet<Id>,
+    highest_seq: Option<i64>,
+    given: BTreeSet<Id>,
+    /// Given, and neither answered nor late.
+    open: BTreeSet<Id>,
+    late: BTreeSet<Id>,
+    copies: Vec<Id>,
+    refusal: Option<Refusal>,
+    restarts: usize,
+}
+
+/// What is to be stored.
+pub(super) enum Thing {
+    Item(Item),
+    /// A mutable value that gets its version only when the network's is known.
+    Next(Publication),
+    Announcement {
+        port: Option<u16>,
+        seed: bool,
+        file: Option<Holding>,
+    },
+}
+
+impl Publication {
+    /// If somebody has a later version, it may get one later still.
+    fn may_go_on(&self) -> bool {
+        matches!(self, Publication::Mutable { seq: None, cas: None, .. })
+    }
+}
+
+impl Placing {
+    pub fn new(what: Thing, left: Option<Duration>) -> Placing {
+        Placing {
+            source: if let Thing::Next(publication) = &what { Some(publication.clone()) } else { None },
+            what,
+            cas: None,
+            left,
+            having: BTreeSet::new(),
+            highest_seq: None,
+            given: BTreeSet::new(),
+            open: BTreeSet::new(),
+            late: BTreeSet::new(),
+            copies: Vec::new(),
+            refusal: None,
+            restarts: 0,
+        }
+    }
+
+    pub fn asks(&self) -> Asks {
+        match &self.what {
+            Thing::Announcement { .. } => Asks::Peers { scrape: false },
+            // Who has this version, or a later one, need not send it.
+            Thing::Item(item) => Asks::Item { seq: item.seq() },
+            Thing::Next(_) => Asks::Item { seq: Some(i64::MAX) },
+        }
+    }
+
+    /// Notes which version somebody has; false if it lies about it.
+    pub fn gather(&mut self, target: Id, from: Contact, answer: &krpc::Answer) -> bool {
+        let there = answer.item.as_ref().and_then(Item::seq).or(answer.seq);
+        self.highest_seq = self.highest_seq.max(there);
+        if let Thing::Item(item) = &self.what {
+            let same = match &answer.item {
+                Some(there) => there.value() == item.value() && item.target() == target,
+                None => there.is_some() && there >= item.seq(),
+            };
+            if same {
+                self.having.insert(from.id);
+            }
+        }
+        true
+    }
+}
+
+impl Peer {
+    pub(super) fn start_put(&mut self, now: Moment, ticket: Ticket, publication: Publication, promised: bool) {
+        let left = promised.then_some(LIFE);
+        let (target, what) = match publication {
+            Publication::Immutable(value) => {
+                let item = Item::Immutable(value);
+                (item.target(), Thing::Item(item))
+            }
+            Publication::Mutable { secret, salt, seq: Some(seq), cas: None, value } => {
+                let item = Item::Mutable(secret.sign(&salt, seq, &value));
+                (item.target(), Thing::Item(item))
+            }
+            Publication::Mutable { ref secret, ref salt, .. } => {
+                (mutable_target(&secret.public(), salt), Thing::Next(publication))
+            }
+        };
+        if let Thing::Item(item) = &what
+            && let Err(bad) = item.verify()
+        {
+            return self.answer(ticket, Answer::Unable(bad.to_string()));
+        }
+        self.start_walk(now, Some(ticket), target, Goal::Place(Placing::new(what, left)));
+    }
+
+    pub(super) fn start_announce(
+        &mut self,
+        now: Moment,
+        ticket: Option<Ticket>,
+        info_hash: Id,
+        port: Option<u16>,
+        seed: bool,
+        file: Option<Holding>,
+    ) {
+        let what = Thing::Announcement { port, seed, file };
+        self.start_walk(now, ticket, info_hash, Goal::Place(Placing::new(what, None)));
+    }
+
+    /// Publishes a value again that is kept here, or was published here.
+    pub(super) fn publish_again(&mut self, now: Moment, item: Item, left: Duration) {
+        let target = item.target();
+        self.start_walk(now, None, target, Goal::Place(Placing::new(Thing::Item(item), Some(left))));
+    }
+
+    /// Somebody answered on the way: if it is very probably one of the nearest, it gets its copy now.
+    pub(super) fn place_early(&mut self, now: Moment, id: WalkId, walk: &mut Walk, contact: Contact) {
+        let Goal::Place(placing) = &walk.goal else { return };
+        let Geometry::Xor { k } = self.overlay.geometry() else { return };
+        if matches!(placing.what, Thing::Next(_)) || placing.given.len() >= k {
+            return;
+        }
+        let distance = contact.id.xor(walk.target);
+        if self.expected_nearer(distance) < k as f64 / 2.0 {
+            let candidate = walk.candidates.get(&distance).cloned();
+            candidate.into_iter().for_each(|candidate| self.give_to(now, id, walk, candidate));
+        }
+    }
+
+    /// How many nodes are nearer than this to anything, if all are spread as evenly as our neighbours.
+    fn expected_nearer(&self, distance: Id) -> f64 {
+        let lifeline = self.overlay.lifeline();
+        let farthest = lifeline.iter().map(|contact| contact.id.xor(self.me.id)).max();
+        farthest.map_or(0.0, |farthest| lifeline.len() as f64 * distance.fraction() / farthest.fraction())
+    }
+
+    /// The walk has arrived: those who are nearest get what they have not got yet.
+    pub(super) fn place(&mut self, now: Moment, id: WalkId, mut walk: Walk, nearest: &[Contact]) {
+        walk.stage = Stage::Placing;
+        let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
+        if let Thing::Next(Publication::Mutable { secret, salt, seq, cas, value }) = &placing.what {
+            let own = self.keeping.values.get(now, walk.target).and_then(|kept| kept.item.seq());
+            let next = placing.highest_seq.max(own).map_or(1, |seq| seq.saturating_add(1));
+            let item = Item::Mutable(secret.sign(salt, seq.unwrap_or(next), value));
+            if let Err(bad) = item.verify() {
+                return self.unable(walk.ticket, bad.to_string());
+            }
+            placing.cas = *cas;
+            placing.what = Thing::Item(item);
+        }
+        if nearest.contains(&self.me) && placing.given.insert(self.me.id) {
+            match self.keep_here(now, walk.target, &placing.what, placing.left) {
+                Ok(()) => placing.copies.push(self.me.id),
+                Err(refusal) => placing.refusal = Some(refusal),
+            }
+        }
+        self.place_on(now, id, walk);
+    }
+
+    /// Gives as many copies as are missing; ends the walk when there is nobody left to give one to.
+    fn place_on(&mut self, now: Moment, id: WalkId, mut walk: Walk) {
+        let families = self.families.list().len();
+        let wanted = self.copies_wanted() * if self.overlay.geometry() == Geometry::Ring { 1 } else { families };
+        loop {
+            let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
+            if placing.copies.len() + placing.open.len() >= wanted {
+                break;
+            }
+            let next = walk.candidates.values().find(|candidate| !placing.given.contains(&candidate.contact.id));
+            let Some(candidate) = next.cloned() else { break };
+            self.give_to(now, id, &mut walk, candidate);
+        }
+        let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
+        let enough = placing.copies.len() >= wanted.min(placing.given.len()).div_ceil(2).max(1);
+        if placing.open.is_empty() && (enough || placing.late.is_empty()) {
+            self.end_placing(now, walk);
+        } else {
+            self.walks.put_back(id, walk);
+        }
+    }
+
+    fn give_to(&mut self, now: Moment, id: WalkId, walk: &mut Walk, candidate: Candidate) {
+        let Goal::Place(placing) = &mut walk.goal else { return };
+        let Candidate { contact, token, program } = candidate;
+        if !placing.given.insert(contact.id) || !Peer::fits_its_address(contact) {
+            return;
+        }
+        // Strangers forget a value after two hours: they are given it again though they have it.
+        if placing.left.is_some() && program != Program::Stranger && placing.having.contains(&contact.id) {
+            return placing.copies.push(contact.id);
+        }
+        let question = match &placing.what {
+            Thing::Item(item) => {
+                let left = placing.left.filter(|_| program != Program::Stranger);
+                Question::Put(Offer { item: item.clone(), token, cas: placing.cas, left })
+            }
+            Thing::Announcement { port, seed, file } => {
+                let file = file.filter(|_| program != Program::Stranger);
+                Question::AnnouncePeer(Announcement { info_hash: walk.target, port: *port, seed: *seed, token, file })
+            }
+            Thing::Next(_) => unreachable!("its version is known before it is given to anybody"),
+        };
+        placing.open.insert(contact.id);
+        self.ask(now, contact, question, Patience::Search, Why::Place(id, contact));
+    }
+
+    /// What became of something given: kept, refused, not answered.
+    pub(super) fn placed(&mut self, now: Moment, id: WalkId, contact: Contact, outcome: Option<Result<(), Refusal>>) {
+        let Some(mut walk) = self.walks.take(id) else { return };
+        let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
+        placing.open.remove(&contact.id);
+        placing.late.remove(&contact.id);
+        match outcome {
+            Some(Ok(())) => placing.copies.push(contact.id),
+            Some(Err(refusal)) => {
+                let worse = placing.refusal.take().filter(Refusal::is_outdated);
+                placing.refusal = Some(worse.unwrap_or(refusal));
+            }
+            None => {}
+        }
+        if walk.stage == Stage::Placing { self.place_on(now, id, walk) } else { self.walks.put_back(id, walk) }
+    }
+
+    pub(super) fn placed_late(&mut self, now: Moment, id: WalkId, contact: Contact) {
+        let Some(mut walk) = self.walks.take(id) else { return };
+        let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
+        if placing.open.remove(&contact.id) {
+            placing.late.insert(contact.id);
+        }
+        if walk.stage == Stage::Placing { self.place_on(now, id, walk) } else { self.walks.put_back(id, walk) }
+    }
+
+    fn end_placing(&mut self, now: Moment, walk: Walk) {
+        let Goal::Place(mut placing) = walk.goal else { unreachable!("only what is placed is placed") };
+        let geometry = self.overlay.geometry();
+        placing.copies.sort_by_key(|copy| geometry.keeping(*copy, walk.target));
+        let outdated = placing.refusal.as_ref().is_some_and(Refusal::is_outdated);
+        let again = placing.source.as_ref().filter(|source| source.may_go_on() && placing.restarts < MAX_RESTARTS);
+        if let (true, Some(publication)) = (outdated, again) {
+            let what = Thing::Next(publication.clone());
+            let again = Placing { restarts: placing.restarts + 1, ..Placing::new(what, placing.left) };
+            return self.start_walk(now, walk.ticket, walk.target, Goal::Place(again));
+        }
+        let answer = match (placing.what, placing.refusal) {
+            (Thing::Announcement { .. }, _) => Answer::Announced(placing.copies),
+            (Thing::Item(_) | Thing::Next(_), Some(refusal)) if outdated || placing.copies.is_empty() => {
+                Answer::Unable(format!("it was refused: {}", refusal.text))
+            }
+            (Thing::Item(item), _) if !placing.copies.is_empty() => {
+                if walk.ticket.is_some() && placing.left.is_some() {
+                    self.promise(now, item.clone());
+                }
+                Answer::Put { item, copies: placing.copies }
+            }
+            _ => Answer::Unable("no peer that could keep it answers: try again in a moment".to_owned()),
+        };
+        self.answer_if_asked(walk.ticket, answer);
+    }
+}

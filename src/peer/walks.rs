@@ -1,0 +1,274 @@
+//! Walks: lookups that gather values, peers and tokens on their way, and then store with those who are nearest.
+//!
+//! Common to all: the lookup, one for each address family, and who answered with which token. What is gathered is told
+//! in `finding`, how things are stored in `placing`.
+
+use super::finding::Finding;
+use super::placing::Placing;
+use super::search::{Asks, Search, Want};
+use super::*;
+use crate::ground::krpc::{self, Program};
+use crate::overlay::Geometry;
+use std::collections::BTreeSet;
+
+/// Most walks of one peer under way.
+const MAX_WALKS: usize = 1024;
+
+/// Counts the walks of one peer.
+pub(super) type WalkId = u64;
+
+/// All walks under way.
+#[derive(Default)]
+pub(super) struct Walks {
+    open: BTreeMap<WalkId, Walk>,
+    last: WalkId,
+}
+
+/// A walk under way.
+pub(super) struct Walk {
+    /// Whose command it is; none: our own upkeep.
+    pub ticket: Option<Ticket>,
+    pub target: Id,
+    pub goal: Goal,
+    searches: Vec<Search>,
+    /// Everybody who answered.
+    pub heard: BTreeSet<Id>,
+    /// Those who answered and can be stored at, nearest first, with their tokens.
+    pub candidates: BTreeMap<Id, Candidate>,
+    pub stage: Stage,
+}
+
+/// Somebody who can be stored at.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub contact: Contact,
+    pub token: Vec<u8>,
+    pub program: Program,
+}
+
+pub(super) enum Goal {
+    Find(Finding),
+    Place(Placing),
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Stage {
+    /// On the way.
+    Walking,
+    /// Arrived: waiting for these keepers, who were not on the way.
+    Asking(BTreeSet<SocketAddr>),
+    /// Storing.
+    Placing,
+}
+
+impl Walk {
+    pub fn asked(&self) -> usize {
+        self.searches.iter().map(|search| search.lookup.asked()).sum()
+    }
+}
+
+impl Walks {
+    pub fn take(&mut self, id: WalkId) -> Option<Walk> {
+        self.open.remove(&id)
+    }
+
+    pub fn put_back(&mut self, id: WalkId, walk: Walk) {
+        self.open.insert(id, walk);
+    }
+
+    /// Nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+impl Peer {
+    /// How many peers keep a value, or hear of an announcement.
+    pub(super) fn copies_wanted(&self) -> usize {
+        match self.overlay.geometry() {
+            Geometry::Ring => self.replicas,
+            Geometry::Xor { k } => k,
+        }
+    }
+
+    pub(super) fn start_walk(&mut self, now: Moment, ticket: Option<Ticket>, target: Id, goal: Goal) {
+        if self.standing != Standing::Member || self.leaving.is_some() && ticket.is_some() {
+            let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
+            return self.unable(ticket, format!("this peer {doing}"));
+        }
+        if self.walks.open.len() >= MAX_WALKS {
+            return self.unable(ticket, format!("{MAX_WALKS} searches are under way: wait for one to end"));
+        }
+        let asks = goal.asks();
+        let searches = match (self.overlay.geometry(), self.families) {
+            _ if self.keeps_values() && !self.families.both() => {
+                vec![Search::by_member(&*self.overlay, self.me, target, asks)]
+            }
+            (Geometry::Ring, _) => vec![Search::by_outsider(&*self.overlay, target, asks, None)],
+            (Geometry::Xor { .. }, families) => {
+                let search = |v6: &bool| {
+                    let search = Search::by_outsider(&*self.overlay, target, asks.clone(), Some(*v6));
+                    if self.keeps_values() { search.with_myself(self.me) } else { search }
+                };
+                families.list().iter().map(search).collect()
+            }
+        };
+        let walk = Walk {
+            ticket,
+            target,
+            goal,
+            searches,
+            heard: BTreeSet::new(),
+            candidates: BTreeMap::new(),
+            stage: Stage::Walking,
+        };
+        self.walks.last += 1;
+        self.go_on_walking(now, self.walks.last, walk);
+    }
+
+    /// Values are kept here too: so we are among those who may be nearest.
+    pub(super) fn keeps_values(&self) -> bool {
+        !self.read_only
+    }
+
+    fn go_on_walking(&mut self, now: Moment, id: WalkId, mut walk: Walk) {
+        let mut done = true;
+        for at in 0..walk.searches.len() {
+            loop {
+                match walk.searches[at].want(&*self.overlay, self.me.id) {
+                    Want::Ask(contact, question) => {
+                        self.ask(now, contact, question, Patience::Search, Why::Walk(id, contact));
+                        done = false;
+                    }
+                    Want::Wait => {
+                        done = false;
+                        break;
+                    }
+                    Want::Done => break,
+                }
+            }
+        }
+        if done { self.arrived(now, id, walk) } else { self.walks.put_back(id, walk) }
+    }
+
+    /// The nearest have answered. On the ring only one of the keepers had to: the others are asked now.
+    fn arrived(&mut self, now: Moment, id: WalkId, mut walk: Walk) {
+        let nearest = self.nearest(&walk);
+        let unheard = nearest.iter().filter(|contact| contact.id != self.me.id && !walk.heard.contains(&contact.id));
+        let unheard: Vec<Contact> = unheard.copied().collect();
+        if walk.stage == Stage::Walking && !unheard.is_empty() {
+            walk.stage = Stage::Asking(unheard.iter().map(|contact| contact.addr).collect());
+            let question = walk.goal.asks().question(walk.target);
+            for contact in unheard {
+                self.ask(now, contact, question.clone(), Patience::Search, Why::Walk(id, contact));
+            }
+            return self.walks.put_back(id, walk);
+        }
+        match &walk.goal {
+            Goal::Find(_) => self.found(now, walk),
+            Goal::Place(_) => self.place(now, id, walk, &nearest),
+        }
+    }
+
+    /// Those who shall keep what belongs at the target, as far as the walk knows, of each address family.
+    fn nearest(&self, walk: &Walk) -> Vec<Contact> {
+        let count = self.copies_wanted();
+        walk.searches.iter().flat_map(|search| search.lookup.keepers().take(count)).collect()
+    }
+
+    pub(super) fn walk_answered(
+        &mut self,
+        now: Moment,
+        id: WalkId,
+        contact: Contact,
+        program: Program,
+        answer: krpc::Answer,
+    ) {
+        let Some(mut walk) = self.walks.take(id) else { return };
+        walk.heard.insert(contact.id);
+        if !answer.token.is_empty() {
+            let distance = self.overlay.geometry().keeping(contact.id, walk.target);
+            let candidate = Candidate { contact, token: answer.token.clone(), program };
+            walk.candidates.insert(distance, candidate);
+        }
+        let me = self.me.id;
+        let named: Vec<Contact> = answer.nodes.iter().copied().filter(|named| named.id != me).collect();
+        let search = walk.searches.iter_mut().find(|search| search.concerns(contact));
+        let honest = match &mut walk.goal {
+            Goal::Find(finding) => finding.gather(walk.target, contact, answer),
+            Goal::Place(placing) => placing.gather(walk.target, contact, &answer),
+        };
+        match search {
+            // Who gives what was not asked for is not asked for anything else either.
+            Some(search) if !honest => search.failed(contact.id),
+            Some(search) if walk.stage == Stage::Walking => search.answered(contact.id, &named),
+            _ => {}
+        }
+        if let Goal::Find(finding) = &walk.goal
+            && finding.is_content()
+        {
+            return self.found(now, walk);
+        }
+        if honest && walk.stage == Stage::Walking {
+            self.place_early(now, id, &mut walk, contact);
+        }
+        self.walk_heard(now, id, walk, contact);
+    }
+
+    pub(super) fn walk_late(&mut self, now: Moment, id: WalkId, contact: Contact, attempts: u32) {
+        let Some(mut walk) = self.walks.take(id) else { return };
+        if let Some(search) = walk.searches.iter_mut().find(|search| search.concerns(contact)) {
+            search.late(contact.id, attempts);
+        }
+        // A keeper that is asked last is waited for: its value may be the only one.
+        match walk.stage {
+            Stage::Walking => self.go_on_walking(now, id, walk),
+            Stage::Asking(_) | Stage::Placing => self.walks.put_back(id, walk),
+        }
+    }
+
+    pub(super) fn walk_unanswered(&mut self, now: Moment, id: WalkId, contact: Contact) {
+        let Some(mut walk) = self.walks.take(id) else { return };
+        if let Some(search) = walk.searches.iter_mut().find(|search| search.concerns(contact)) {
+            search.failed(contact.id);
+        }
+        self.walk_heard(now, id, walk, contact);
+    }
+
+    /// A question less is open.
+    fn walk_heard(&mut self, now: Moment, id: WalkId, mut walk: Walk, contact: Contact) {
+        match &mut walk.stage {
+            Stage::Walking => self.go_on_walking(now, id, walk),
+            Stage::Asking(waiting) => {
+                waiting.remove(&contact.addr);
+                if waiting.is_empty() { self.arrived(now, id, walk) } else { self.walks.put_back(id, walk) }
+            }
+            Stage::Placing => self.walks.put_back(id, walk),
+        }
+    }
+
+    /// Ends all commands about values and torrents.
+    pub(super) fn fail_walks(&mut self, reason: &str) {
+        let open = std::mem::take(&mut self.walks.open);
+        open.into_values().for_each(|walk| self.unable(walk.ticket, reason.to_owned()));
+    }
+
+    pub(super) fn unable(&mut self, ticket: Option<Ticket>, reason: String) {
+        self.answer_if_asked(ticket, Answer::Unable(reason));
+    }
+
+    pub(super) fn answer_if_asked(&mut self, ticket: Option<Ticket>, answer: Answer) {
+        if let Some(ticket) = ticket {
+            self.answer(ticket, answer);
+        }
+    }
+}
+
+impl Goal {
+    fn asks(&self) -> Asks {
+        match self {
+            Goal::Find(finding) => finding.asks(),
+            Goal::Place(placing) => placing.asks(),
+        }
+    }
+}
