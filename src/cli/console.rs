@@ -112,6 +112,14 @@ fn read_line(stream: &mut impl BufRead) -> Typed {
 }
 
 impl Screen {
+    /// Clears what is seen, where somebody sees it.
+    pub fn clear(&self) {
+        let mut surface = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Surface::AbovePrompt(printer) = &mut *surface {
+            let _ = printer.print("\x1b[H\x1b[2J\n".to_owned());
+        }
+    }
+
     /// Prints a line at once. Where nobody reads any more, it is lost and the peer lives on.
     pub fn print(&self, line: &Line) {
         let mut surface = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 mod args;
 mod console;
+mod dht;
 mod peer;
 mod repl;
 mod simulate;
@@ -16,15 +17,20 @@ use std::process::ExitCode;
 
 /// Exit code: failed, see the message.
 const FAILED: u8 = 1;
+/// Exit code: everybody responsible was asked, and it is not there.
+const NOT_THERE: u8 = 3;
 /// Exit code: the network is out of reach.
 const OUT_OF_REACH: u8 = 4;
 /// Exit code: refused.
 const REFUSED: u8 = 7;
+/// Exit code: time ran out.
+const TIMED_OUT: u8 = 124;
 
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
         Ok(Wanted::Peer(config)) => peer::run(*config),
+        Ok(Wanted::Dht(dht)) => dht::run(dht),
         Ok(Wanted::Sim(sim)) => simulate::run(&sim),
         Err(error) => {
             // Nobody can be told where even this cannot be printed.

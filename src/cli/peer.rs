@@ -5,9 +5,10 @@ use super::repl::{self, INTERRUPTED};
 use super::tell::{self, Line};
 use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
-use crate::live::{self, Config, Event, Host, StartError};
+use crate::live::{self, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, News};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -36,21 +37,22 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    let Config { id, naming, addr, .. } = config;
+    let Config { identity, naming, addr, overlay, .. } = config;
     let (host, events) = match Host::start(config).await {
         Ok(started) => started,
-        Err(StartError::PortInUse(_)) if naming == Naming::Numbered => {
-            return fail(&format!("Peer {} is already running on port {}", naming.call(id), addr.port()));
-        }
-        Err(error) => return fail(&format!("Cannot start: {error}")),
+        Err(error) => return fail(&cannot_start(&error, identity, naming, addr)),
     };
+    if let Identity::Kept { .. } = identity {
+        let places: Vec<String> = host.addrs().iter().map(ToString::to_string).collect();
+        eprintln!("Listening at {}", places.join(" and "));
+    }
     let terminate = match catch_signals() {
         Ok(terminate) => terminate,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
     let (keyboard, screen) = console::open();
     let printed = print_events(events, naming, screen.clone());
-    read_words(keyboard, screen, host.clone());
+    read_words(keyboard, screen, host.clone(), overlay);
     until_gone(&host, terminate, printed).await
 }
 
@@ -94,9 +96,9 @@ fn last_word(event: &Event) -> Option<ExitCode> {
     }
 }
 
-fn read_words(keyboard: Keyboard, screen: Screen, host: Host) {
+fn read_words(keyboard: Keyboard, screen: Screen, host: Host, kind: Kind) {
     let runtime = Handle::current();
-    thread::spawn(move || repl::run(keyboard, &screen, &host, &runtime));
+    thread::spawn(move || repl::run(keyboard, &screen, &host, kind, &runtime));
 }
 
 async fn until_gone(host: &Host, mut terminate: Signal, mut printed: oneshot::Receiver<ExitCode>) -> ExitCode {
@@ -112,6 +114,15 @@ async fn until_gone(host: &Host, mut terminate: Signal, mut printed: oneshot::Re
     match timeout(SCREEN_WAITS, printed).await {
         Ok(Ok(code)) => code,
         _ => ExitCode::SUCCESS,
+    }
+}
+
+fn cannot_start(error: &StartError, identity: Identity, naming: Naming, addr: SocketAddr) -> String {
+    match (error, identity) {
+        (StartError::PortInUse(_), Identity::Given(id)) if id.number().is_some() => {
+            format!("Peer {} is already running on port {}", naming.call(id), addr.port())
+        }
+        _ => format!("Cannot start: {error}"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::console::{Keyboard, Screen, Typed};
 use super::tell::Line;
 use super::terminal;
 use super::words::Word;
-use crate::live::{Host, Reply};
+use crate::live::{Host, Kind, Reply};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ pub const INTERRUPTED: i32 = 130;
 /// Reads and does what is typed until the end of input, which the peer outlives.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
-pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, runtime: &Handle) {
+pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, runtime: &Handle) {
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
     let mut leaving = false;
@@ -37,7 +37,15 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, runtime: &Handl
                 return;
             }
         };
-        let word = match Word::parse(&line) {
+        let word = match Word::parse(&line, kind) {
+            Ok(Some(Word::Help)) => {
+                Word::HELP.into_iter().for_each(|line| say(line.to_owned()));
+                continue;
+            }
+            Ok(Some(Word::Clear)) => {
+                screen.clear();
+                continue;
+            }
             Ok(Some(word)) => word,
             Ok(None) => continue,
             Err(error) => {
@@ -58,6 +66,9 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, runtime: &Handl
         let begun = match word {
             Word::Store(file) => host.store(&file),
             Word::Request(name) => host.request(&name),
+            Word::Set { key, value } => host.set(&key, value.as_bytes()),
+            Word::Get(key) => host.get(&key),
+            Word::Help | Word::Clear => unreachable!("these are done above"),
             Word::Quit if leaving => terminal::exit(0),
             Word::Quit => {
                 leaving = true;

@@ -1,6 +1,7 @@
 //! Events as sentences: to the letter those of the assignment, and our own where it is silent.
 
-use crate::ground::{Id, Naming};
+use crate::ground::item::as_text;
+use crate::ground::{Id, Item, Naming};
 use crate::live::Event;
 use crate::peer::{Answer, JoinError, News, Successors};
 
@@ -18,7 +19,8 @@ pub fn lines(naming: Naming, event: &Event) -> Vec<Line> {
     let teller = Teller { naming };
     let lines = match event {
         Event::News(news) => teller.news(news),
-        Event::Answer { answer, .. } => teller.answer(answer),
+        Event::Answer { subject: Some(key), answer, .. } => teller.value(key, answer),
+        Event::Answer { subject: None, answer, .. } => teller.answer(answer),
     };
     lines.into_iter().map(printable).collect()
 }
@@ -83,16 +85,38 @@ impl Teller {
             }
             Answer::Stored { manifest, copies, .. } => {
                 let (name, count, place) = (&manifest.name, copies.len(), self.at(copies));
-                let copies = if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") };
-                vec![Line::Aside(format!("Stored {name}: {copies}{place}"))]
+                vec![Line::Aside(format!("Stored {name}: {}{place}", in_copies(count)))]
             }
             Answer::Fetched { name, .. } => vec![Line::Out(format!("File {name} received"))],
             Answer::NotFound { name, asked } => {
                 vec![Line::Out(format!("File {name} was not found ({} asked)", counted(*asked, "peer")))]
             }
             Answer::Failed { name, reason } => vec![Line::Out(format!("File {name}: {reason}"))],
+            Answer::Put { item, copies } => {
+                vec![Line::Out(format!("Value {} is kept ({})", item.target(), in_copies(copies.len())))]
+            }
+            Answer::Found(item) => vec![Line::Out(format!("Value {} = {}", item.target(), shown_value(item)))],
+            Answer::NoValue { asked } => {
+                vec![Line::Out(format!("There is no such value ({} asked)", counted(*asked, "peer")))]
+            }
+            Answer::Announced(to) => vec![Line::Out(format!("Announced to {}", counted(to.len(), "peer")))],
+            Answer::Peers { peers, .. } => peers.iter().map(|addr| Line::Out(addr.to_string())).collect(),
+            Answer::Samples { ids, .. } => ids.iter().map(|id| Line::Out(id.to_string())).collect(),
+            Answer::Unable(reason) => vec![Line::Out(reason.clone())],
             Answer::Left => Vec::new(),
         }
+    }
+
+    /// The end of a set or get.
+    fn value(&self, key: &str, answer: &Answer) -> Vec<Line> {
+        let line = match answer {
+            Answer::Put { copies, .. } => format!("{key} is set ({})", in_copies(copies.len())),
+            Answer::Found(item) => format!("{key} = {}", shown_value(item)),
+            Answer::NoValue { asked } => format!("{key} is not set ({} asked)", counted(*asked, "peer")),
+            Answer::Unable(reason) => format!("{key}: {reason}"),
+            other => return self.answer(other),
+        };
+        vec![Line::Out(line)]
     }
 
     fn successors(&self, whose: &str, Successors { first, second }: Successors) -> Vec<Line> {
@@ -121,6 +145,36 @@ impl Teller {
     fn at(&self, ids: &[Id]) -> String {
         if ids.is_empty() { String::new() } else { format!(", at {}", self.peers(ids)) }
     }
+}
+
+/// `1 copy`, `8 copies`.
+fn in_copies(count: usize) -> String {
+    if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") }
+}
+
+/// A value as people read it: the text that it is or, where it is something else, its bencoding. What cannot be printed is
+/// escaped.
+pub fn shown_value(item: &Item) -> String {
+    escaped(as_text(item.value()).unwrap_or(item.value()))
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match misleads(letter) {
+                true => shown.extend(letter.escape_default()),
+                false => shown.push(letter),
+            }
+        }
+        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    shown
+}
+
+/// Control characters, line separators, and marks that turn the reading direction.
+fn misleads(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -165,7 +219,15 @@ mod tests {
     }
 
     fn answer(answer: Answer) -> Event {
-        Event::Answer { ticket: Ticket(0), answer }
+        Event::Answer { ticket: Ticket(0), subject: None, answer }
+    }
+
+    fn told(key: &str, answer: Answer) -> Vec<String> {
+        out(Event::Answer { ticket: Ticket(0), subject: Some(key.to_owned()), answer })
+    }
+
+    fn item(value: &[u8]) -> Item {
+        Item::Immutable(value.to_vec())
     }
 
     fn out(event: Event) -> Vec<String> {
@@ -249,6 +311,25 @@ mod tests {
             ["File 4103 from Peer 8: its bytes do not match their hash; the next peer is asked"]
         );
         assert!(out(answer(Answer::Left)).is_empty());
+    }
+
+    #[test]
+    fn values_are_told_with_their_key() {
+        let put = |copies: &[u8]| Answer::Put { item: item(b"1:x"), copies: ids(copies) };
+        assert_eq!(told("colour", put(&[1, 2])), ["colour is set (2 copies)"]);
+        assert_eq!(told("colour", put(&[1])), ["colour is set (1 copy)"]);
+        assert_eq!(told("colour", Answer::Found(item(b"10:light blue"))), ["colour = light blue"]);
+        assert_eq!(told("colour", Answer::NoValue { asked: 8 }), ["colour is not set (8 peers asked)"]);
+        assert_eq!(told("colour", Answer::Unable("why".into())), ["colour: why"]);
+    }
+
+    #[test]
+    fn values_that_cannot_be_printed_are_escaped() {
+        let found = |value: &[u8]| told("k", Answer::Found(item(value)));
+        assert_eq!(found(b"5:a\x1b[2J"), ["k = a\\u{1b}[2J"]);
+        assert_eq!(found(b"6:a\xff\xfe\nb\r"), ["k = a\\xff\\xfe\\nb\\r"]);
+        assert_eq!(found("9:\u{202e}abcäx".as_bytes()), ["k = \\u{202e}abcäx"]);
+        assert_eq!(found(b"li1ei2ee"), ["k = li1ei2ee"]);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Peers as people name them on the command line: `8`, `HOST:PORT`, `8@HOST:PORT`.
 
 use crate::ground::{Contact, Id, Naming};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+
+/// The port of a peer without a number, and of a host that is named without a port. Numbered peers count from here.
+pub const DEFAULT_PORT: u16 = 12000;
 
 /// A peer, as named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,65 @@ fn parse_number(text: &str) -> Result<u8, String> {
     text.parse().map_err(|_| "peers are numbered 0 to 255".to_owned())
 }
 
+/// Where a peer listens: `HOST:PORT`, or `:PORT` for all addresses of both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub addr: SocketAddr,
+    /// And where else, in the other family.
+    pub also: Option<SocketAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        Listen::everywhere(DEFAULT_PORT)
+    }
+}
+
+impl Listen {
+    fn everywhere(port: u16) -> Listen {
+        let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Listen { addr, also: Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        let port = |text: &str| text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned());
+        match text.rsplit_once(':') {
+            Some(("", number)) => Ok(Listen::everywhere(port(number)?)),
+            Some(_) => {
+                let mut found = text.to_socket_addrs().map_err(|error| format!("no such HOST:PORT ({error})"))?;
+                let addr = found.next().ok_or("this host has no address")?;
+                Ok(Listen { addr, also: None })
+            }
+            None => Err("say HOST:PORT, or :PORT".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.also {
+            Some(_) => write!(f, ":{}", self.addr.port()),
+            None => self.addr.fmt(f),
+        }
+    }
+}
+
+/// All addresses of a host: a name or an address, with a port or without.
+pub fn resolve_all(place: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(ip) = place.trim_matches(['[', ']']).parse() {
+        return Ok(vec![SocketAddr::new(ip, default_port)]);
+    }
+    let found = if place.contains(':') { place.to_socket_addrs() } else { (place, default_port).to_socket_addrs() };
+    let found = found.map_err(|error| format!("no such host: {place} ({error})"))?;
+    let usable: Vec<SocketAddr> = found.filter(|addr| addr.port() != 0).collect();
+    if usable.is_empty() { Err(format!("{place} has no address and port to ask at")) } else { Ok(usable) }
+}
+
 /// Looks a name up; of several addresses an IPv4 one is preferred, as numbered peers have.
 fn resolve(place: &str) -> Result<SocketAddr, String> {
     let found: Vec<SocketAddr> = place
@@ -103,6 +166,30 @@ mod tests {
     fn an_address_alone_is_hashed() {
         assert_eq!(contact("127.0.0.1:9").id, Id::hashed(b"127.0.0.1:9"));
         assert_eq!("127.0.0.1:9".parse::<Who>().unwrap().naming(), Naming::Hashed);
+    }
+
+    #[test]
+    fn a_place_to_listen_may_be_everywhere() {
+        let listen = |text: &str| text.parse::<Listen>().unwrap();
+        assert_eq!(listen(":7"), Listen::everywhere(7));
+        assert_eq!(listen("127.0.0.1:0"), Listen { addr: "127.0.0.1:0".parse().unwrap(), also: None });
+        assert_eq!(listen("[::1]:7").addr, "[::1]:7".parse().unwrap());
+        for text in [":7", "127.0.0.1:0", "[::1]:7"] {
+            assert_eq!(listen(text).to_string(), text);
+        }
+        assert!(["", ":", ":x", ":65536", "7", "127.0.0.1"].iter().all(|text| text.parse::<Listen>().is_err()));
+    }
+
+    #[test]
+    fn a_host_needs_no_port() {
+        let first = |place| resolve_all(place, 12000).map(|addrs| addrs[0].to_string());
+        assert_eq!(first("10.0.0.7"), Ok("10.0.0.7:12000".to_owned()));
+        assert_eq!(first("10.0.0.7:9"), Ok("10.0.0.7:9".to_owned()));
+        assert_eq!(first("::1"), Ok("[::1]:12000".to_owned()));
+        assert_eq!(first("[::1]"), Ok("[::1]:12000".to_owned()));
+        assert_eq!(first("[::1]:9"), Ok("[::1]:9".to_owned()));
+        assert!(first("localhost").is_ok_and(|addr| addr.ends_with(":12000")));
+        assert!(["", ":9", "10.0.0.7:0", "10.0.0.7:x"].into_iter().all(|place| first(place).is_err()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The words typed at a running peer.
 
+use crate::live::Kind;
 use thiserror::Error;
 
 /// What was typed.
@@ -9,6 +10,19 @@ pub enum Word {
     Store(String),
     /// Bring this file here.
     Request(String),
+    /// Keep this value in the network.
+    Set {
+        /// Under this key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// Show the value under this key.
+    Get(String),
+    /// Show the words.
+    Help,
+    /// Clear the screen.
+    Clear,
     /// Hand over, say goodbye, go.
     Quit,
 }
@@ -17,69 +31,136 @@ pub enum Word {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadLine {
     /// Its first word is none of ours.
-    #[error("The words are: Store FILE, Request NAME, Quit")]
+    #[error("The words are: Store FILE, Request NAME, set KEY VALUE, get KEY, help, Quit")]
     Unknown,
     /// A word without its file.
     #[error("{0} needs the name of a file: {0} 4103")]
     Nameless(&'static str),
+    /// A set without its key or value.
+    #[error("set needs a key and a value: set colour light blue")]
+    Valueless,
+    /// A get without its key, or with more than that.
+    #[error("get needs a key, which is one word: get colour")]
+    Keyless,
 }
 
 impl Word {
-    /// Reads one line. Nothing if it is blank.
-    pub fn parse(line: &str) -> Result<Option<Word>, BadLine> {
+    /// What [`Word::Help`] shows: each word, and what it does.
+    pub const HELP: [&str; 7] = [
+        "Store FILE     keeps a file in the network",
+        "Request NAME   brings a file here",
+        "set KEY VALUE  keeps a value in the network",
+        "get KEY        shows a value",
+        "clear          clears the screen",
+        "help           shows these words",
+        "Quit           hands over, says goodbye, ends",
+    ];
+
+    /// Reads one line. Nothing if it is blank. In Kademlia's networks some words have a letter.
+    pub fn parse(line: &str, kind: Kind) -> Result<Option<Word>, BadLine> {
         let line = line.trim();
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let name = |of| match rest.trim_start() {
-            "" => Err(BadLine::Nameless(of)),
-            name => Ok(name.to_owned()),
+        let rest = rest.trim_start();
+        let name = |of| if rest.is_empty() { Err(BadLine::Nameless(of)) } else { Ok(rest.to_owned()) };
+        let word = match (full(&word.to_ascii_lowercase(), kind), rest) {
+            ("", _) => return Ok(None),
+            ("store", _) => Word::Store(name("Store")?),
+            ("request", _) => Word::Request(name("Request")?),
+            ("set", _) => {
+                let (key, value) = rest.split_once(char::is_whitespace).ok_or(BadLine::Valueless)?;
+                Word::Set { key: key.to_owned(), value: value.trim_start().to_owned() }
+            }
+            ("get", key) if key.is_empty() || key.contains(char::is_whitespace) => return Err(BadLine::Keyless),
+            ("get", key) => Word::Get(key.to_owned()),
+            ("help", "") => Word::Help,
+            ("clear", "") => Word::Clear,
+            ("quit", "") => Word::Quit,
+            _ => return Err(BadLine::Unknown),
         };
-        match word.to_ascii_lowercase().as_str() {
-            "" => Ok(None),
-            "store" => name("Store").map(|name| Some(Word::Store(name))),
-            "request" => name("Request").map(|name| Some(Word::Request(name))),
-            "quit" if rest.is_empty() => Ok(Some(Word::Quit)),
-            _ => Err(BadLine::Unknown),
-        }
+        Ok(Some(word))
+    }
+}
+
+/// The word that a letter stands for.
+fn full(word: &str, kind: Kind) -> &str {
+    match (kind, word) {
+        (Kind::Kademlia(_), "s") => "set",
+        (Kind::Kademlia(_), "g") => "get",
+        (Kind::Kademlia(_), "c") => "clear",
+        (Kind::Kademlia(_), "q") => "quit",
+        (Kind::Kademlia(_) | Kind::Ring { .. }, word) => word,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::Tuning;
+
+    fn parse(line: &str) -> Result<Option<Word>, BadLine> {
+        Word::parse(line, Kind::Ring { fingers: false })
+    }
+
+    fn set(key: &str, value: &str) -> Word {
+        Word::Set { key: key.to_owned(), value: value.to_owned() }
+    }
 
     #[test]
     fn letter_case_and_blanks_around_do_not_matter() {
         for line in ["Store 4103", "store 4103", "STORE\t4103 ", "  sToRe   4103\r\n"] {
-            assert_eq!(Word::parse(line), Ok(Some(Word::Store("4103".into()))), "{line:?}");
+            assert_eq!(parse(line), Ok(Some(Word::Store("4103".into()))), "{line:?}");
         }
-        assert_eq!(Word::parse("rEQUEST 0007"), Ok(Some(Word::Request("0007".into()))));
-        assert_eq!(Word::parse(" quit "), Ok(Some(Word::Quit)));
+        assert_eq!(parse("rEQUEST 0007"), Ok(Some(Word::Request("0007".into()))));
+        assert_eq!(parse(" quit "), Ok(Some(Word::Quit)));
     }
 
     #[test]
     fn the_rest_of_the_line_is_the_name() {
-        assert_eq!(Word::parse("Request my  long name.pdf"), Ok(Some(Word::Request("my  long name.pdf".into()))));
-        assert_eq!(Word::parse("Store files/a b"), Ok(Some(Word::Store("files/a b".into()))));
+        assert_eq!(parse("Request my  long name.pdf"), Ok(Some(Word::Request("my  long name.pdf".into()))));
+        assert_eq!(parse("Store files/a b"), Ok(Some(Word::Store("files/a b".into()))));
     }
 
     #[test]
     fn blank_lines_say_nothing() {
         for line in ["", "   ", "\t", "\r\n"] {
-            assert_eq!(Word::parse(line), Ok(None));
+            assert_eq!(parse(line), Ok(None));
         }
     }
 
     #[test]
     fn other_words_are_answered_with_the_list() {
-        for line in ["help", "Stor 4103", "quit now", "4103", "Store4103"] {
-            assert_eq!(Word::parse(line), Err(BadLine::Unknown), "{line:?}");
+        for line in ["Stor 4103", "help me", "clear all", "s a b", "q", "quit now", "4103", "Store4103"] {
+            assert_eq!(parse(line), Err(BadLine::Unknown), "{line:?}");
         }
-        assert!(BadLine::Unknown.to_string().contains("Store FILE, Request NAME, Quit"));
+        assert!(BadLine::Unknown.to_string().contains("Store FILE, Request NAME,"));
     }
 
     #[test]
     fn a_word_without_its_file_is_told_so() {
-        assert_eq!(Word::parse("store"), Err(BadLine::Nameless("Store")));
-        assert_eq!(Word::parse("Request  "), Err(BadLine::Nameless("Request")));
+        assert_eq!(parse("store"), Err(BadLine::Nameless("Store")));
+        assert_eq!(parse("Request  "), Err(BadLine::Nameless("Request")));
+    }
+
+    #[test]
+    fn a_key_is_one_word_and_its_value_the_rest_of_the_line() {
+        assert_eq!(parse("set colour  light  blue "), Ok(Some(set("colour", "light  blue"))));
+        assert_eq!(parse("GET colour"), Ok(Some(Word::Get("colour".into()))));
+        for line in ["set", "set colour", "set colour  "] {
+            assert_eq!(parse(line), Err(BadLine::Valueless), "{line:?}");
+        }
+        for line in ["get", "get two words"] {
+            assert_eq!(parse(line), Err(BadLine::Keyless), "{line:?}");
+        }
+        assert_eq!((parse("help"), parse("Clear")), (Ok(Some(Word::Help)), Ok(Some(Word::Clear))));
+    }
+
+    #[test]
+    fn in_kademlias_networks_letters_are_words() {
+        let parse = |line| Word::parse(line, Kind::Kademlia(Tuning::default())).unwrap().unwrap();
+        assert_eq!(
+            ["s a b c", "g a", "c", "q"].map(parse),
+            [set("a", "b c"), Word::Get("a".into()), Word::Clear, Word::Quit]
+        );
+        assert_eq!(parse("S a b"), set("a", "b"));
     }
 }

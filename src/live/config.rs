@@ -11,13 +11,15 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Who its peer is.
-    pub id: Id,
+    pub identity: Identity,
     /// How its network names peers and places files.
     pub naming: Naming,
     /// Whom it knows.
     pub start: Start,
-    /// Where it listens, UDP and TCP alike.
+    /// Where it listens, UDP and TCP alike. With port 0 the system chooses one.
     pub addr: SocketAddr,
+    /// Where else: an address of the other family, at the same port.
+    pub also: Option<SocketAddr>,
     /// Its folders.
     pub folders: Folders,
     /// Time between two rounds of shown pings.
@@ -26,6 +28,31 @@ pub struct Config {
     pub overlay: Kind,
     /// How many peers keep a file.
     pub replicas: usize,
+}
+
+/// Who a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// This one.
+    Given(Id),
+    /// Drawn by lot at the first start, and kept with what the peer notes.
+    Kept {
+        /// So many leading bits are drawn; the others are zero.
+        bits: usize,
+    },
+}
+
+impl Identity {
+    /// Only the leading `bits` of an id; the others are zero.
+    pub fn truncated(id: Id, bits: usize) -> Id {
+        let masked = |(at, byte): (usize, &u8)| match bits.saturating_sub(8 * at) {
+            0 => 0,
+            rest if rest < 8 => byte & !(0xff >> rest),
+            _ => *byte,
+        };
+        let bytes: Vec<u8> = id.as_bytes().iter().enumerate().map(masked).collect();
+        Id::from_slice(&bytes).expect("as many bytes as before")
+    }
 }
 
 /// A host's folders.
@@ -53,6 +80,11 @@ impl Folders {
         Folders { work: work.to_owned(), store: work.join(".p2p").join(port.to_string()) }
     }
 
+    /// The folders of the same peer, once its port is known.
+    pub fn at_port(&self, port: u16) -> Folders {
+        Folders::new(&self.work, port)
+    }
+
     /// Where the copy arrives that a Request brings: the assignment's files as PDFs, others under their own ending.
     pub fn received(&self, name: &FileName) -> PathBuf {
         let ending = if name.four_digits().is_some() { ".pdf" } else { "" };
@@ -71,6 +103,17 @@ mod tests {
     fn received(name: &str) -> String {
         let folders = Folders::new(Path::new(""), 12008);
         folders.received(&FileName::parse(name).unwrap()).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_truncated_id_has_zeros_behind() {
+        for bits in [4, 8, 13, 159, 160] {
+            let id = Identity::truncated(Id::MAX, bits);
+            let ones: u32 = id.as_bytes().iter().map(|byte| byte.count_ones()).sum();
+            assert_eq!(ones as usize, bits);
+            assert!(Id::MAX.xor(id) == Id::ZERO || Id::MAX.xor(id) < Id::power_of_two(160 - bits));
+        }
+        assert_eq!(Identity::truncated(Id::numbered(15), 8), Id::numbered(15));
     }
 
     #[test]

@@ -1,26 +1,30 @@
 //! A running peer as its clients see it.
 
+use super::body::{Body, seed};
 use super::config::Config;
 use super::door;
 use super::hands::Hands;
 use super::life::Life;
+use super::memory::{self, Remembered};
 use super::orders::Orders;
+use super::sockets::{Bound, only_own_family};
+use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
-use crate::ground::{FileName, Moment};
-use crate::peer::{self, Answer, Command, News, Peer, Ticket};
+use crate::ground::{FileName, Id, Item, Secret};
+use crate::peer::{self, Answer, Command, News, Publication, Sought, Ticket};
 use crate::store::{Store, StoreError};
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
+
+/// How often a port is chosen by the system until it is free for UDP and TCP.
+const PORT_TRIES: usize = 20;
 
 /// Most commands that wait to be read. Guess: nobody types so fast.
 const WAITING_ORDERS: usize = 64;
@@ -36,7 +40,7 @@ const WAITING_CALLERS: u32 = 4096;
 const KEPT_EVENTS: usize = 1024;
 
 /// What a host tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Something nobody asked for.
     News(News),
@@ -44,6 +48,8 @@ pub enum Event {
     Answer {
         /// The command's.
         ticket: Ticket,
+        /// The key it was about, where it was given by [`Host::set`] or [`Host::get`].
+        subject: Option<String>,
         /// How it ended.
         answer: Answer,
     },
@@ -56,6 +62,7 @@ pub type Reply = oneshot::Receiver<Answer>;
 #[derive(Clone)]
 pub struct Host {
     orders: mpsc::Sender<(Wish, oneshot::Sender<Answer>)>,
+    addrs: Arc<[SocketAddr]>,
 }
 
 /// Why a host cannot start.
@@ -83,6 +90,12 @@ pub enum Unheard {
     /// No file can have this name.
     #[error(transparent)]
     BadName(#[from] BadName),
+    /// No keeper would take so long a value.
+    #[error("a value has at most {most} bytes, its length and a colon before it included: this one has {len}", most = Item::MAX_VALUE_BYTES)]
+    ValueTooLong {
+        /// What it has.
+        len: usize,
+    },
     /// Too many commands wait.
     #[error("too many commands at once: wait for an answer")]
     Busy,
@@ -95,6 +108,8 @@ pub enum Unheard {
 pub(super) enum Wish {
     /// To be found, read and hashed before the peer hears of it.
     Store { word: String, name: FileName },
+    /// About a value under a key that people know.
+    Value { key: String, command: Command },
     /// For the peer as it is.
     Plain(Command),
 }
@@ -107,26 +122,44 @@ pub fn runtime() -> io::Result<Runtime> {
 impl Host {
     /// Starts a peer on the current runtime. The receiver hears everything from the beginning.
     pub async fn start(config: Config) -> Result<(Host, broadcast::Receiver<Event>), StartError> {
-        let addr = config.addr;
-        let listen = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => StartError::PortInUse(addr),
-            _ => StartError::Listen { addr, error },
+        let (bound, doors) = listen(config.addr, config.also)?;
+        let own = bound.addrs().map_err(|error| listen_error(config.addr, error))?;
+        let folders = if config.addr.port() == 0 { config.folders.at_port(own[0].port()) } else { config.folders };
+        let store = Store::open(&folders.store)?;
+        let Remembered { id, journal, memory } = memory::open(&folders.store, config.identity)?;
+        let peer_config = peer::Config {
+            id,
+            addr: own[0],
+            naming: config.naming,
+            start: config.start,
+            ping_interval: config.ping_interval,
+            overlay: config.overlay,
+            replicas: config.replicas,
+            seed: seed(),
+            held: store.manifests(),
+            keeps_files: true,
+            read_only: false,
+            both_families: own.len() > 1,
+            memory,
         };
-        let udp = UdpSocket::bind(addr).await.map_err(listen)?;
-        let tcp = listen_at(addr).map_err(listen)?;
-        let store = Store::open(&config.folders.store)?;
 
         let (happen, happenings) = mpsc::channel(WAITING_HAPPENINGS);
         let (orders, wishes) = mpsc::channel(WAITING_ORDERS);
         let (events, first_listener) = broadcast::channel(KEPT_EVENTS);
-        let begun = Instant::now();
-        let peer = Peer::new(Moment::START, peer_config(&config, &store));
-        let hands = Arc::new(Hands::new(config.id, config.folders, store, happen));
+        let body = Body::new(bound, peer_config, Some(journal)).map_err(|error| listen_error(config.addr, error))?;
+        let hands = Arc::new(Hands::new(id, folders, store, happen));
         let mut tasks = JoinSet::new();
-        tasks.spawn(door::keep(tcp, hands.clone()));
-        let life = Life { peer, begun, udp, hands, happenings, wishes, events, orders: Orders::default(), tasks };
+        for door in doors {
+            tasks.spawn(door::keep(door, hands.clone()));
+        }
+        let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
-        Ok((Host { orders }, first_listener))
+        Ok((Host { orders, addrs: own.into() }, first_listener))
+    }
+
+    /// Where it listens.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
     }
 
     /// Keeps a file in the network: a path, or what [`source::find`](crate::store::source::find) finds by it. Its name
@@ -140,6 +173,49 @@ impl Host {
     /// Brings a file here.
     pub fn request(&self, name: &str) -> Result<Reply, Unheard> {
         self.order(Wish::Plain(Command::Request { name: FileName::parse(name)? }))
+    }
+
+    /// Keeps a value in the network, under a key that everybody may change who knows it.
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<Reply, Unheard> {
+        let value = text_value(value);
+        if value.len() > Item::MAX_VALUE_BYTES {
+            return Err(Unheard::ValueTooLong { len: value.len() });
+        }
+        let secret = Secret::named(key);
+        let publication = Publication::Mutable { secret, salt: Vec::new(), seq: None, cas: None, value };
+        let command = Command::Put { publication, promised: true };
+        self.order(Wish::Value { key: key.to_owned(), command })
+    }
+
+    /// Finds what was [`set`](Host::set) under a key.
+    pub fn get(&self, key: &str) -> Result<Reply, Unheard> {
+        let command = Command::Find(Sought::Mutable { key: Secret::named(key).public(), salt: Vec::new() });
+        self.order(Wish::Value { key: key.to_owned(), command })
+    }
+
+    /// Keeps a value in the network, and promises it a day if wanted (BEP 44).
+    pub fn put(&self, publication: Publication, promised: bool) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Put { publication, promised }))
+    }
+
+    /// Finds a value.
+    pub fn find(&self, sought: Sought) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Find(sought)))
+    }
+
+    /// Says that a torrent can be had here, at the port we ask from or another one (BEP 5).
+    pub fn announce(&self, info_hash: Id, port: Option<u16>, seed: bool) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Announce { info_hash, port, seed }))
+    }
+
+    /// Finds who has a torrent and, if wanted, how many they are (BEP 33).
+    pub fn find_peers(&self, info_hash: Id, scrape: bool) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::FindPeers { info_hash, scrape }))
+    }
+
+    /// Asks those near an id what torrents they know of (BEP 51).
+    pub fn sample(&self, target: Id) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Sample(target)))
     }
 
     /// Hands over, says goodbye, ends.
@@ -162,30 +238,35 @@ impl Host {
     }
 }
 
+/// Sockets and doors at the same port, in both families where that is wanted.
+fn listen(addr: SocketAddr, also: Option<SocketAddr>) -> Result<(Bound, Vec<TcpListener>), StartError> {
+    let tries = if addr.port() == 0 { PORT_TRIES } else { 1 };
+    let mut outcome = Err(io::ErrorKind::AddrInUse.into());
+    for _ in 0..tries {
+        outcome = Bound::at(addr, also).and_then(|bound| {
+            let doors: io::Result<_> = bound.addrs()?.into_iter().map(listen_at).collect();
+            Ok((bound, doors?))
+        });
+        if !matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+            break;
+        }
+    }
+    outcome.map_err(|error| listen_error(addr, error))
+}
+
+pub(super) fn listen_error(addr: SocketAddr, error: io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse(addr),
+        _ => StartError::Listen { addr, error },
+    }
+}
+
 /// A door with a long queue before it.
 fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    only_own_family(&socket, addr)?;
     // A port is ours again right after we were killed.
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(WAITING_CALLERS)
-}
-
-fn peer_config(config: &Config, store: &Store) -> peer::Config {
-    peer::Config {
-        id: config.id,
-        addr: config.addr,
-        naming: config.naming,
-        start: config.start.clone(),
-        ping_interval: config.ping_interval,
-        overlay: config.overlay,
-        replicas: config.replicas,
-        seed: seed(),
-        held: store.manifests(),
-    }
-}
-
-/// A number nobody can foresee: what the standard library seeds its maps with.
-fn seed() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

@@ -3,14 +3,22 @@
 //! [`Host`] owns a [`Peer`](crate::peer::Peer), tells it what happens and does what it wants done. A host never waits
 //! for a disk or another machine: such work is done by its `hands`, which `carry` files; callers are met at the `door`.
 
+mod body;
 mod carry;
 mod config;
 mod door;
 mod hands;
 mod host;
 mod life;
+mod memory;
+mod node;
 mod orders;
+mod sockets;
+mod unreachable;
 
-pub use crate::overlay::Kind;
-pub use config::{Config, Folders};
+pub use crate::overlay::{Eviction, Kind, Tuning};
+pub use config::{Config, Folders, Identity};
 pub use host::{Event, Host, Reply, StartError, Unheard, runtime};
+pub use memory::drawn as drawn_id;
+pub use node::{Node, Setup};
+pub use sockets::{Bound, allow_handles};

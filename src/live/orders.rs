@@ -19,16 +19,17 @@ pub struct Orders {
 
 struct Order {
     reply: oneshot::Sender<Answer>,
+    subject: Option<String>,
     source: Option<PathBuf>,
     basket: Basket,
 }
 
 impl Orders {
-    /// Opens an order.
-    pub fn open(&mut self, reply: oneshot::Sender<Answer>) -> Ticket {
+    /// Opens an order. `subject`: the key it is about, where its answer does not say so.
+    pub fn open(&mut self, reply: oneshot::Sender<Answer>, subject: Option<String>) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.open.insert(ticket, Order { reply, source: None, basket: Basket::default() });
+        self.open.insert(ticket, Order { reply, subject, source: None, basket: Basket::default() });
         ticket
     }
 
@@ -49,11 +50,11 @@ impl Orders {
         self.open.get(&ticket).map(|order| order.basket.clone())
     }
 
-    /// Ends an order: whoever waits gets the answer, and what was kept for it goes.
-    pub fn close(&mut self, ticket: Ticket, answer: Answer) {
-        if let Some(order) = self.open.remove(&ticket) {
-            // Whoever asked may be gone.
-            let _ = order.reply.send(answer);
-        }
+    /// Ends an order: whoever waits gets the answer, and what was kept for it goes. Returns its subject.
+    pub fn close(&mut self, ticket: Ticket, answer: Answer) -> Option<String> {
+        let order = self.open.remove(&ticket)?;
+        // Whoever asked may be gone.
+        let _ = order.reply.send(answer);
+        order.subject
     }
 }

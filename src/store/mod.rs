@@ -4,6 +4,7 @@
 //! root/lock              held while a process uses the store
 //! root/content/<hash>    the bytes, under the hexadecimal BLAKE3 of themselves
 //! root/names/<key>       a manifest, under the hexadecimal SHA-1 of the file's name (see `record`)
+//! root/memory            what the peer noted for its next run (see `journal`)
 //! root/tmp/<number>      what is being written; whatever is left there at the start is removed
 //! ```
 //!
@@ -15,6 +16,7 @@ mod arrival;
 mod catalogue;
 mod error;
 mod incoming;
+pub mod journal;
 mod pour;
 pub mod record;
 pub mod source;
@@ -24,6 +26,7 @@ pub use arrival::Arrival;
 pub use catalogue::Admission;
 pub use error::StoreError;
 pub use incoming::Incoming;
+pub use journal::Journal;
 pub use pour::{PourError, pour};
 
 pub(crate) use error::plain;

@@ -1,0 +1,399 @@
+//! The options of peers in the foreground.
+
+use super::EXAMPLES;
+use super::kademlia::KademliaOptions;
+use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
+use crate::ground::{Contact, Naming};
+use crate::live::{Config, Folders, Identity, Kind};
+use crate::peer::Start;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Args)]
+#[command(before_help = EXAMPLES, allow_negative_numbers = true, override_usage = "p2p init [OPTIONS] <PEER> [<FIRST> <SECOND> [<INTERVAL>]]")]
+/// A peer that starts with others, or alone.
+pub struct Init {
+    /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT)
+    peer: Who,
+    /// Its first successor
+    #[arg(requires = "second")]
+    first: Option<Who>,
+    /// Its second successor; the peer itself in a ring of two
+    second: Option<Who>,
+    /// Seconds between two rounds of pings
+    #[arg(value_parser = interval, default_value = "15")]
+    interval: Duration,
+    #[command(flatten)]
+    options: PeerOptions,
+}
+
+#[derive(Args)]
+#[command(before_help = EXAMPLES, allow_negative_numbers = true)]
+/// A peer that joins.
+pub struct Join {
+    /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT); with --kademlia it can do without
+    peer: Option<Who>,
+    /// A peer of the network: its number, or HOST:PORT
+    known: Option<Who>,
+    /// Seconds between two rounds of pings
+    #[arg(value_parser = interval, default_value = "15")]
+    interval: Duration,
+    /// A host of the network, where KNOWN is not given [default: none: create a network]
+    #[arg(long, env = "P2P_REMOTE_HOST", value_name = "HOST[:PORT]")]
+    remote: Option<String>,
+    /// Where a peer without a number listens; all addresses of IPv4 and IPv6 where HOST is left out
+    #[arg(long, env = "P2P_LISTEN", value_name = "[HOST]:PORT", default_value_t)]
+    listen: Listen,
+    #[command(flatten)]
+    options: PeerOptions,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Peer options")]
+struct PeerOptions {
+    /// Working folder: sources of Store, copies that Request brings, the peer's own store in .p2p
+    #[arg(long, env = "P2P_DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Route with all contacts known, not one hop at a time [default: off for numbered peers]
+    #[arg(long, env = "P2P_FINGERS")]
+    fingers: Option<Switch>,
+    /// How many peers keep a file
+    #[arg(long, env = "P2P_REPLICAS", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=16))]
+    replicas: u8,
+    /// Address of numbered peers
+    #[arg(long, env = "P2P_HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Port of peer 0; peer N listens on this one + N
+    #[arg(long, env = "P2P_BASE_PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    base_port: u16,
+    #[command(flatten)]
+    kademlia: KademliaOptions,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Checks what clap cannot: options given here that do not go together. Variables are meant for many commands, and
+/// where they do not fit they say nothing.
+pub fn check(matches: &ArgMatches) -> Result<(), String> {
+    let given = |option: &str| {
+        let source = matches.try_contains_id(option).is_ok().then(|| matches.value_source(option));
+        source == Some(Some(ValueSource::CommandLine))
+    };
+    let kademlia = matches.get_flag("kademlia");
+    if let Some(option) = KademliaOptions::TUNING.into_iter().find(|option| !kademlia && given(option)) {
+        return Err(format!("--{option} needs --kademlia"));
+    }
+    if kademlia && given("fingers") {
+        return Err("--fingers is about the ring: leave it out, or leave out --kademlia".to_owned());
+    }
+    if given("listen") && given("peer") {
+        return Err("--listen is for peers without a number: others find theirs by --host and --base-port".to_owned());
+    }
+    if given("remote") && given("known") {
+        return Err("--remote and a known peer say the same: leave out one of them".to_owned());
+    }
+    Ok(())
+}
+
+impl Init {
+    /// How the peer starts.
+    pub fn config(self) -> Result<Config, String> {
+        let range = self.options.range();
+        let own = Own::named(self.peer, range)?;
+        let successors = match (self.first, self.second) {
+            (Some(first), Some(second)) if [first, second].iter().any(|who| who.naming() != self.peer.naming()) => {
+                return Err("either all peers have numbers (8, or 8@HOST:PORT) or none has".to_owned());
+            }
+            (Some(first), Some(second)) => {
+                ring_of(self.peer.contact(range)?, first.contact(range)?, second.contact(range)?)?
+            }
+            _ => Vec::new(),
+        };
+        self.options.config(own, Start::Ring(successors), self.interval)
+    }
+}
+
+impl Join {
+    /// How the peer starts.
+    pub fn config(self) -> Result<Config, String> {
+        let range = self.options.range();
+        let own = match self.peer {
+            Some(peer) => Own::named(peer, range)?,
+            None if self.options.kademlia.on => Own::nameless(self.listen),
+            None => return Err("a peer of a ring has a number (p2p join 15 4); or say --kademlia".to_owned()),
+        };
+        let known = match (self.known, &self.remote) {
+            (Some(known), _) => vec![known.addr(range)?],
+            (None, Some(remote)) => resolve_all(remote, DEFAULT_PORT)?,
+            (None, None) if self.options.kademlia.on => Vec::new(),
+            (None, None) => return Err("name a peer of the ring (p2p join 15 4), or a host with --remote".to_owned()),
+        };
+        if known == [own.addr] {
+            return Err("a peer cannot join itself: name another peer of the network".to_owned());
+        }
+        let start = if known.is_empty() { Start::Ring(Vec::new()) } else { Start::Join(known) };
+        self.options.config(own, start, self.interval)
+    }
+}
+
+/// Who a peer is and where it listens.
+struct Own {
+    identity: Identity,
+    naming: Naming,
+    addr: SocketAddr,
+    also: Option<SocketAddr>,
+}
+
+impl Own {
+    fn named(who: Who, range: Where) -> Result<Own, String> {
+        let Contact { id, addr } = who.contact(range)?;
+        Ok(Own { identity: Identity::Given(id), naming: who.naming(), addr, also: None })
+    }
+
+    fn nameless(Listen { addr, also }: Listen) -> Own {
+        Own { identity: Identity::Kept { bits: crate::ground::Id::BITS }, naming: Naming::Hashed, addr, also }
+    }
+}
+
+/// The successors to start with: none in a ring of one, one in a ring of two.
+fn ring_of(own: Contact, first: Contact, second: Contact) -> Result<Vec<Contact>, String> {
+    match (first.id == own.id, second.id == own.id) {
+        (true, true) => Ok(Vec::new()),
+        (false, true) => Ok(vec![first]),
+        (true, false) => Err("a peer is its own first successor only in a ring of one".to_owned()),
+        (false, false) if first.id == second.id => Err("the two successors are the same peer".to_owned()),
+        (false, false) if own.id.clockwise_to(second.id) < own.id.clockwise_to(first.id) => {
+            Err("the successors are not in ring order: going round from the peer, the first successor comes \
+                 before the second (perhaps exchange them)"
+                .to_owned())
+        }
+        (false, false) => Ok(vec![first, second]),
+    }
+}
+
+impl PeerOptions {
+    fn range(&self) -> Where {
+        Where { host: self.host, base_port: self.base_port }
+    }
+
+    fn config(self, own: Own, start: Start, ping_interval: Duration) -> Result<Config, String> {
+        let Own { identity, naming, addr, also } = own;
+        let fingers = match self.fingers {
+            Some(Switch::On) => true,
+            Some(Switch::Off) => false,
+            None => naming == Naming::Hashed,
+        };
+        let overlay = if self.kademlia.on { self.kademlia.kind() } else { Kind::Ring { fingers } };
+        let identity = if self.kademlia.on { self.kademlia.room(identity)? } else { identity };
+        let naming = naming_in(overlay, naming);
+        let folders = Folders::new(&self.dir, addr.port());
+        let replicas = self.replicas.into();
+        Ok(Config { identity, naming, start, addr, also, folders, ping_interval, overlay, replicas })
+    }
+}
+
+/// How a network of this kind names peers whose command lines name them so.
+fn naming_in(overlay: Kind, naming: Naming) -> Naming {
+    match (overlay, naming) {
+        (Kind::Kademlia(_), Naming::Numbered) => Naming::NumberedPeers,
+        (Kind::Kademlia(_) | Kind::Ring { .. }, naming) => naming,
+    }
+}
+
+/// Guess: pings closer together than this would only be noise.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(interval) if interval >= SHORTEST_INTERVAL => Ok(interval),
+        Ok(_) => Err(format!("an interval is at least {} s", SHORTEST_INTERVAL.as_secs_f64())),
+        Err(_) => Err("an interval is a positive, finite number of seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{read, refused};
+    use super::*;
+    use crate::ground::Id;
+    use crate::live::{Eviction, Tuning};
+    use std::net::SocketAddr;
+
+    fn given(number: u8) -> Identity {
+        Identity::Given(Id::numbered(number))
+    }
+
+    fn known(config: &Config) -> Vec<SocketAddr> {
+        let Start::Join(known) = &config.start else { panic!("it creates a network") };
+        known.clone()
+    }
+
+    fn successors(line: &str) -> Vec<Option<u8>> {
+        let Start::Ring(contacts) = read(line).unwrap().start else { panic!("{line}") };
+        contacts.iter().map(|contact| contact.id.number()).collect()
+    }
+
+    #[test]
+    fn the_assignments_lines_are_read() {
+        let config = read("p2p init 2 4 5 15").unwrap();
+        assert_eq!(config.identity, given(2));
+        assert_eq!(config.addr, "127.0.0.1:12002".parse().unwrap());
+        assert_eq!(config.ping_interval, Duration::from_secs(15));
+        assert_eq!(
+            (config.naming, config.overlay, config.replicas),
+            (Naming::Numbered, Kind::Ring { fingers: false }, 3)
+        );
+        assert_eq!(successors("p2p init 2 4 5 15"), [Some(4), Some(5)]);
+        assert_eq!(successors("p2p init 14 19 2 15"), [Some(19), Some(2)]);
+        assert_eq!(successors("p2p init 19 2 4"), [Some(2), Some(4)]);
+
+        let config = read("p2p join 15 4 0.5").unwrap();
+        assert_eq!(config.ping_interval, Duration::from_millis(500));
+        assert!(matches!(config.start, Start::Join(known) if known == ["127.0.0.1:12004".parse().unwrap()]));
+        assert_eq!(read("p2p join 0 255").unwrap().ping_interval, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn small_rings_have_their_forms() {
+        assert_eq!(successors("p2p init 2"), []);
+        assert_eq!(successors("p2p init 2 2 2 15"), []);
+        assert_eq!(successors("p2p init 2 4 2"), [Some(4)]);
+        assert_eq!(successors("p2p init 4 2 4"), [Some(2)]);
+    }
+
+    #[test]
+    fn wrong_numbers_and_orders_are_refused() {
+        for line in [
+            "p2p init",
+            "p2p init 256",
+            "p2p init -1",
+            "p2p init two",
+            "p2p init 2 4",
+            "p2p init 2 4 500",
+            "p2p init 2 2 4",
+            "p2p init 2 4 4",
+            "p2p init 2 4 5 0",
+            "p2p init 2 4 5 -3",
+            "p2p init 2 4 5 inf",
+            "p2p init 2 4 5 nan",
+            "p2p init 2 4 5 1e300",
+            "p2p init 2 4 5 0.000001",
+            "p2p init 2 4 5 soon",
+            "p2p init 2 4 5 15 16",
+            "p2p join 15",
+            "p2p join 15 15",
+            "p2p join 15 256",
+            "p2p join 15 4 0",
+            "p2p init 2 --replicas 0",
+            "p2p init 2 --replicas 17",
+            "p2p init 2 --fingers maybe",
+            "p2p init 2 --host nowhere",
+            "p2p init 2 --base-port 0",
+            "p2p init 200 --base-port 65400",
+            "p2p init 2 4@127.0.0.1:0 5",
+            "p2p init 2 127.0.0.1:12004 5",
+        ] {
+            refused(line);
+        }
+        assert!(refused("p2p init 2 5 4").contains("not in ring order"));
+        assert!(refused("p2p init 14 2 19").contains("not in ring order"));
+    }
+
+    #[test]
+    fn options_widen_the_ring_to_other_addresses() {
+        let config =
+            read("p2p init 2 4@127.0.0.9:700 5 --host 127.0.0.8 --base-port 500 --fingers on --replicas 16").unwrap();
+        assert_eq!(config.addr, "127.0.0.8:502".parse().unwrap());
+        assert_eq!((config.overlay, config.replicas), (Kind::Ring { fingers: true }, 16));
+        let Start::Ring(contacts) = config.start else { panic!() };
+        let addrs: Vec<SocketAddr> = contacts.iter().map(|contact| contact.addr).collect();
+        assert_eq!(addrs, ["127.0.0.9:700".parse().unwrap(), "127.0.0.8:505".parse().unwrap()]);
+        let config = read("p2p join 7@127.0.0.1:800 127.0.0.1:900 --dir here").unwrap();
+        assert_eq!((config.identity, config.addr.port()), (given(7), 800));
+        assert_eq!(config.folders.store, PathBuf::from("here/.p2p/800"));
+    }
+
+    #[test]
+    fn without_a_number_the_id_is_hashed_from_the_address() {
+        let config = read("p2p join 127.0.0.1:7000 127.0.0.1:7001").unwrap();
+        assert_eq!(config.identity, Identity::Given(Id::hashed(b"127.0.0.1:7000")));
+        assert_eq!((config.naming, config.overlay), (Naming::Hashed, Kind::Ring { fingers: true }));
+        let without = read("p2p init 127.0.0.1:7000 --fingers off").unwrap();
+        assert_eq!(without.overlay, Kind::Ring { fingers: false });
+    }
+
+    #[test]
+    fn kademlia_takes_the_same_lines() {
+        for option in ["-k", "--kademlia"] {
+            let config = read(&format!("p2p init 2 4 5 15 {option}")).unwrap();
+            assert_eq!((config.identity, config.addr.port()), (given(2), 12002));
+            assert_eq!((config.naming, config.overlay), (Naming::NumberedPeers, Kind::Kademlia(Tuning::default())));
+            let config = read(&format!("p2p join 15 4 15 {option}")).unwrap();
+            assert_eq!(known(&config), ["127.0.0.1:12004".parse().unwrap()]);
+        }
+        let line = "p2p join 127.0.0.1:7000 4 -k --k 20 --alpha 5 --bits 12 --eviction oldest --buckets wide";
+        let config = read(line).unwrap();
+        assert_eq!(config.overlay, Kind::Kademlia(Tuning { k: 20, alpha: 5, eviction: Eviction::Oldest, wide: true }));
+        assert_eq!(config.identity, Identity::Given(Identity::truncated(Id::hashed(b"127.0.0.1:7000"), 12)));
+    }
+
+    #[test]
+    fn kademlia_can_do_without_a_number() {
+        let config = read("p2p join --kademlia --bits 16").unwrap();
+        assert_eq!(config.identity, Identity::Kept { bits: 16 });
+        assert_eq!(config.addr, "0.0.0.0:12000".parse().unwrap());
+        assert_eq!(config.also, Some("[::]:12000".parse().unwrap()));
+        assert!(matches!(config.start, Start::Ring(known) if known.is_empty()));
+
+        let config = read("p2p join -k --remote 127.0.0.9 --listen 127.0.0.1:0").unwrap();
+        assert_eq!((config.addr, config.also), ("127.0.0.1:0".parse().unwrap(), None));
+        assert_eq!(known(&config), ["127.0.0.9:12000".parse().unwrap()]);
+        let remotes = [("127.0.0.9:7", "127.0.0.9:7"), ("::1", "[::1]:12000"), ("[::1]:7", "[::1]:7")];
+        for (remote, addr) in remotes {
+            let config = read(&format!("p2p join -k --remote {remote}")).unwrap();
+            assert_eq!(known(&config), [addr.parse().unwrap()]);
+        }
+        let config = read("p2p join 15 -k --remote 127.0.0.9").unwrap();
+        assert_eq!((config.identity, known(&config)), (given(15), vec!["127.0.0.9:12000".parse().unwrap()]));
+    }
+
+    #[test]
+    fn what_is_kademlias_needs_kademlia() {
+        for option in ["--k 8", "--alpha 3", "--bits 160", "--eviction ping", "--buckets plain"] {
+            let text = refused(&format!("p2p join 15 4 {option}"));
+            assert!(text.contains("needs --kademlia"), "{text}");
+        }
+        assert!(refused("p2p join 15 4 -k --fingers on").contains("--fingers"));
+        assert!(refused("p2p join").contains("--kademlia"));
+        assert!(refused("p2p join 15").contains("name a peer"));
+        for line in [
+            "p2p init 2 -k --k 0",
+            "p2p init 2 -k --k 33",
+            "p2p init 2 -k --alpha 0",
+            "p2p init 2 -k --alpha 17",
+            "p2p init 2 -k --bits 3",
+            "p2p init 2 -k --bits 161",
+            "p2p init 15 -k --bits 7",
+            "p2p init 2 -k --eviction never",
+            "p2p init 2 -k --buckets round",
+            "p2p init -k",
+            "p2p join 15 4 -k --listen :7000",
+            "p2p join 15 4 -k --remote 127.0.0.1",
+            "p2p join -k --listen 7000",
+            "p2p join -k --listen 127.0.0.1",
+            "p2p join -k --remote 127.0.0.1:x",
+        ] {
+            refused(line);
+        }
+        // In its own room.
+        assert_eq!(read("p2p init 16 -k --bits 4").unwrap().identity, given(16));
+    }
+}
