@@ -62,7 +62,8 @@ impl Peer {
 
     fn knock(&mut self, now: Moment, known: Vec<SocketAddr>) {
         for addr in known {
-            let patience = Patience::Until(now + KNOCK_FOR);
+            // Who only asks one thing will not wait for a network to be started.
+            let patience = if self.read_only { Patience::Search } else { Patience::Until(now + KNOCK_FOR) };
             self.ask_anyone(now, addr, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock));
         }
     }

@@ -192,11 +192,11 @@ impl<W: Clone> Rpc<W> {
         overdue
     }
 
-    /// The system says that nobody listens there: the reasons of all questions that were asked there.
+    /// The system says that nobody listens there: the reasons of all questions for whose answers somebody waits. Pings
+    /// go on: they are to find out whether it stays so.
     pub fn unreachable(&mut self, addr: SocketAddr) -> Vec<W> {
-        let there =
-            |open: &&u32| self.open[*open].to == addr && !matches!(self.open[*open].patience, Patience::Until(_));
-        let closed: Vec<u32> = self.open.keys().filter(there).copied().collect();
+        let there = |open: &Open<W>| open.to == addr && open.patience == Patience::Search;
+        let closed: Vec<u32> = self.open.iter().filter(|(_, open)| there(open)).map(|(at, _)| *at).collect();
         closed.into_iter().filter_map(|transaction| self.close(transaction)).map(|open| open.why).collect()
     }
 
@@ -422,9 +422,10 @@ mod tests {
         let mut rpc = rpc();
         ask(&mut rpc, at(0), Patience::Search);
         ask(&mut rpc, at(0), Patience::Until(at(5000)));
+        ask(&mut rpc, at(0), Patience::Ping);
         assert!(rpc.unreachable(addr(2)).is_empty());
         assert_eq!(rpc.unreachable(addr(1)), [7]);
-        assert_eq!(rpc.open.len(), 1, "a peer that may not have been started yet is asked on");
+        assert_eq!(rpc.open.len(), 2, "whether it stays so is found out");
     }
 
     #[test]

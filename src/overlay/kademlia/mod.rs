@@ -172,7 +172,7 @@ impl Overlay for Kademlia {
         if contact.id == self.me || !has_address(contact) {
             return;
         }
-        self.hints.heard(contact.id);
+        self.hints.heard(now, contact.id);
         let family = family(contact);
         let first = self.is_empty();
         match self.tables[family].heard(now, contact) {
@@ -271,8 +271,8 @@ impl Overlay for Kademlia {
         None
     }
 
-    fn knows_its_range(&self, _now: Moment) -> bool {
-        self.hints.settled()
+    fn knows_its_range(&self, now: Moment) -> bool {
+        self.hints.settled(now)
     }
 
     fn owns(&self, key: Id) -> bool {
@@ -489,7 +489,8 @@ mod tests {
         assert_eq!(pings(&kademlia.chores(NOW)), [4, 5]);
         assert_eq!(kademlia.due(), at(1));
         kademlia.heard_from(at(1), contact(5));
-        assert!(kademlia.knows_its_range(at(1)));
+        assert!(!kademlia.knows_its_range(at(1)), "who else is there is being looked up");
+        assert!(kademlia.knows_its_range(at(2)));
         let chores = kademlia.chores(at(1));
         assert!(pings(&chores).contains(&4));
         assert_eq!(lookups(&chores), [ME]);

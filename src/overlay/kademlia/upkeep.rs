@@ -38,7 +38,14 @@ pub struct Hints {
     heard: bool,
     ping_at: Moment,
     until: Moment,
+    /// From then on we go by what we know, however little that is.
+    settled_at: Moment,
 }
+
+/// A peer that hears nothing of those named at the start for so long goes on alone, for now. Guess: as in the ring.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// Time from the first answer to knowing our surroundings. Guess: three round trips on the Internet.
+const LOOK_ROUND: Duration = Duration::from_millis(500);
 
 /// When our own id is looked up next, and how long we wait after that.
 pub struct OwnLookup {
@@ -49,18 +56,22 @@ pub struct OwnLookup {
 impl Hints {
     /// Peers named by whoever starts us now.
     pub fn new(now: Moment, unheard: Vec<Contact>) -> Hints {
-        Hints { unheard, heard: false, ping_at: now, until: now + START_UP_GRACE }
+        let settled_at = if unheard.is_empty() { Moment::START } else { now + ALONE_AFTER };
+        Hints { unheard, heard: false, ping_at: now, until: now + START_UP_GRACE, settled_at }
     }
 
     /// Somebody answers.
-    pub fn heard(&mut self, id: Id) {
-        self.heard = true;
+    pub fn heard(&mut self, now: Moment, id: Id) {
+        if !self.heard {
+            self.heard = true;
+            self.settled_at = self.settled_at.min(now + LOOK_ROUND);
+        }
         self.unheard.retain(|hint| hint.id != id);
     }
 
-    /// Nobody named has still to answer the first word.
-    pub fn settled(&self) -> bool {
-        self.heard || self.unheard.is_empty()
+    /// Those named have had their time to answer, and to say who else is there.
+    pub fn settled(&self, now: Moment) -> bool {
+        now >= self.settled_at
     }
 }
 
@@ -109,6 +120,7 @@ impl Kademlia {
         let hints = if self.hints.unheard.is_empty() { Moment::NEVER } else { self.hints.ping_at };
         let known = self.tables.iter().filter(|table| table.len() > 0);
         let buckets = known.flat_map(Table::buckets).map(|bucket| bucket.refresh_at);
+        let hints = if self.hints.settled(self.now) { hints } else { hints.min(self.hints.settled_at) };
         match buckets.min() {
             None => hints,
             Some(refresh) => hints.min(refresh).min(self.own.at).min(self.refresh_all_at).min(self.ping_at),
