@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Lab, Peer, Ring, SEVEN, SOON, eventually, noise};
-use p2p::ground::krpc::{Answer, Body, Errand, Message, Ping, Question, Refusal};
+use p2p::ground::krpc::{Answer, Body, Errand, Message, Ping, Program, Question, Refusal, Want};
 use p2p::ground::{Contact, Content, FileName, Holding, Id};
 use rustix::net::{AddressFamily, SendFlags, SocketType};
 use std::fs;
@@ -88,7 +88,8 @@ fn answers_ping(addr: SocketAddr, after: &str) {
 
 /// One of each kind.
 fn datagrams() -> Vec<Vec<u8>> {
-    let question = |question| Body::Question { from: Id::numbered(77), read_only: false, question };
+    let question =
+        |question| Body::Question { from: Id::numbered(77), read_only: false, want: Want::default(), question };
     let name = FileName::parse("0007").unwrap();
     let find = |errand| question(Question::FindNode { target: Id::numbered(7), errand });
     let holding =
@@ -105,12 +106,13 @@ fn datagrams() -> Vec<Vec<u8>> {
         find(Some(Errand::Store(name.clone()))),
         find(Some(Errand::Request(name))),
         question(Question::Holds(vec![holding; 12])),
-        Body::Answer { from: Id::numbered(2), answer },
-        Body::Answer { from: Id::numbered(2), answer: Answer::default() },
+        Body::Answer { from: Id::numbered(2), seen_at: None, answer },
+        Body::Answer { from: Id::numbered(2), seen_at: None, answer: Answer::default() },
         Body::Refusal(Refusal::busy()),
     ];
     let to = SocketAddr::from(([127, 0, 0, 1], 9));
-    let encode = |body| Message { transaction: b"aa".to_vec(), leaving: false, body }.encode(to);
+    let encode =
+        |body| Message { transaction: b"aa".to_vec(), leaving: false, program: Program::Keeper, body }.encode(to);
     bodies.into_iter().map(encode).collect()
 }
 
@@ -350,8 +352,11 @@ fn forged_notices_do_not_rewire_the_ring() {
                 (false, Question::FindNode { target: Id::numbered(pretended), errand: Some(Errand::Join) }),
             ];
             for (number, (leaving, question)) in notices.into_iter().enumerate() {
-                let body = Body::Question { from: Id::numbered(pretended), read_only: false, question };
-                let message = Message { transaction: vec![pretended, number as u8], leaving, body }.encode(to);
+                let body =
+                    Body::Question { from: Id::numbered(pretended), read_only: false, want: Want::default(), question };
+                let message =
+                    Message { transaction: vec![pretended, number as u8], leaving, program: Program::Keeper, body }
+                        .encode(to);
                 stranger.send_to(&message, to).unwrap();
                 // And the same with the pretended sender's own address.
                 let from = SocketAddr::from((Ipv4Addr::LOCALHOST, ring.lab.port(pretended)));
@@ -360,8 +365,13 @@ fn forged_notices_do_not_rewire_the_ring() {
             // An answer that nobody waits for.
             let nodes = vec![Contact { id: Id::numbered(3), addr: stranger.local_addr().unwrap() }];
             let answer = Answer { nodes, own: true, ..Answer::default() };
-            let body = Body::Answer { from: Id::numbered(pretended), answer };
-            stranger.send_to(&Message { transaction: vec![0, 1], leaving: true, body }.encode(to), to).unwrap();
+            let body = Body::Answer { from: Id::numbered(pretended), seen_at: None, answer };
+            stranger
+                .send_to(
+                    &Message { transaction: vec![0, 1], leaving: true, program: Program::Keeper, body }.encode(to),
+                    to,
+                )
+                .unwrap();
         }
     }
     if forged_too == 0 {

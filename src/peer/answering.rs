@@ -76,42 +76,6 @@ impl Peer {
         }
     }
 
-    /// An answer, from the contact asked.
-    fn receive_answer(&mut self, now: Moment, contact: Contact, program: Program, why: Why, answer: krpc::Answer) {
-        match why {
-            Why::Round(_) => self.news(News::PingAnswered(contact.id)),
-            // That it answered is all there is to know. A goodbye is believed when its hearer asks back.
-            Why::Verify(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
-            Why::Consult(_) => self.learn(now, contact, &answer),
-            Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
-            Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
-            Why::Refresh(refresh, _) => self.refresh_answered(now, refresh, contact, &answer.nodes),
-            Why::Offer(_, keys) => self.offer_answered(now, contact, &keys, &answer.files),
-            Why::Holder(errand, addr) => self.holder_answered(now, errand, addr, contact, &answer),
-            Why::Walk(walk, _) => self.walk_answered(now, walk, contact, program, answer),
-            Why::Place(walk, _) => self.placed(now, walk, contact, Some(Ok(()))),
-            Why::Cached => {}
-            Why::HandValue(target) => self.hand_value_answered(now, contact, target, &answer),
-            Why::HandedValue => self.hand_value_ended(now),
-        }
-    }
-
-    /// Somebody lives there, but does not answer this now.
-    fn refused(&mut self, now: Moment, why: Why, refusal: Refusal) {
-        match why {
-            Why::Joining(asked) => self.joining_silent(now, asked),
-            Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
-            Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
-            Why::Offer(_, keys) => self.offer_unanswered(now, &keys),
-            Why::Verify(contact) => self.verify_refused(contact),
-            Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
-            Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),
-            Why::Place(walk, contact) => self.placed(now, walk, contact, Some(Err(refusal))),
-            Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
-            Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Cached => {}
-        }
-    }
-
     /// Takes note of who takes files, and who does not.
     fn note_program(&mut self, id: Id, program: Program) {
         if program == Program::Keeper {

@@ -33,6 +33,7 @@
 mod address;
 mod announcing;
 mod answering;
+mod asking;
 mod errands;
 mod finding;
 mod handover;
@@ -59,10 +60,11 @@ mod walks;
 pub use interface::*;
 pub use view::View;
 
-use crate::ground::krpc::{Body, Message, Program, Question, Want};
+use crate::ground::krpc::{Body, Message, Program, Question};
 use crate::ground::{Chance, Contact, FileName, Holding, Id, Manifest, Moment, Naming};
 use crate::overlay::{Kind, Overlay};
-use rpc::{Flags, Overdue, Patience, Rpc};
+use asking::Why;
+use rpc::{Overdue, Patience, Rpc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -167,43 +169,6 @@ pub enum Standing {
 
 /// Counts the errands of one peer.
 type ErrandId = u64;
-
-/// Why a question was asked: where its answer belongs.
-#[derive(Clone, Debug)]
-enum Why {
-    /// A shown round of pings.
-    Round(Contact),
-    /// Does it live?
-    Verify(Contact),
-    /// Whom does it know near us?
-    Consult(Contact),
-    /// Does somebody presumed dead live after all?
-    Grave,
-    /// "I am here", "my successor changed": the answer says no more than that it was heard.
-    Notice(Contact),
-    /// "I leave."
-    Goodbye,
-    /// On the way to our place.
-    Joining(joining::Asked),
-    /// For a store or request.
-    Errand(ErrandId, Contact),
-    /// For what is learnt on the way.
-    Refresh(upkeep::RefreshId, Contact),
-    /// Does it hold the files it should?
-    Offer(Contact, Vec<Id>),
-    /// What does this announced holder of a file hold?
-    Holder(ErrandId, SocketAddr),
-    /// For a value or torrent.
-    Walk(walks::WalkId, Contact),
-    /// Keep this, for a walk.
-    Place(walks::WalkId, Contact),
-    /// Keep this for a while, to shorten others' way.
-    Cached,
-    /// Does a new keeper have the value with this target?
-    HandValue(Id),
-    /// It lacked it.
-    HandedValue,
-}
 
 /// The address families that a peer takes part in (BEP 32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -419,77 +384,6 @@ impl Peer {
         }
         self.fail_errands(reason);
         self.fail_walks(reason);
-    }
-
-    /// A question is not answered yet.
-    fn late(&mut self, now: Moment, why: &Why, attempts: u32) {
-        match why {
-            Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.missed(now, *contact, attempts),
-            Why::Errand(errand, contact) => self.errand_late(now, *errand, *contact, attempts),
-            Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact, attempts),
-            Why::Joining(asked) => self.joining_late(now, asked, attempts),
-            Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
-            Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
-            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
-            Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
-        }
-    }
-
-    /// A question will not be answered.
-    fn silent(&mut self, now: Moment, why: Why) {
-        match why {
-            Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.unanswered(now, contact),
-            Why::Notice(contact) => self.verify(now, contact),
-            Why::Grave | Why::Goodbye => {}
-            Why::Joining(asked) => self.joining_silent(now, asked),
-            Why::Errand(errand, contact) => {
-                self.verify_known(now, contact);
-                self.errand_unanswered(now, errand, contact);
-            }
-            Why::Refresh(refresh, contact) => {
-                self.verify_known(now, contact);
-                self.refresh_unanswered(now, refresh, contact);
-            }
-            Why::Offer(contact, keys) => {
-                self.verify_known(now, contact);
-                self.offer_unanswered(now, &keys);
-            }
-            Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
-            Why::Walk(walk, contact) => {
-                self.verify_known(now, contact);
-                self.walk_unanswered(now, walk, contact);
-            }
-            Why::Place(walk, contact) => {
-                self.verify_known(now, contact);
-                self.placed(now, walk, contact, None);
-            }
-            Why::Cached => {}
-            Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
-        }
-    }
-
-    fn ask(&mut self, now: Moment, to: Contact, question: Question, patience: Patience, why: Why) {
-        self.ask_anyone(now, to.addr, Some(to.id), question, patience, why);
-    }
-
-    fn ask_anyone(
-        &mut self,
-        now: Moment,
-        to: SocketAddr,
-        expected: Option<Id>,
-        question: Question,
-        patience: Patience,
-        why: Why,
-    ) {
-        let want = Want { v4: self.families.both(), v6: self.families.both() };
-        let read_only = self.read_only || self.standing == Standing::Joining;
-        let flags = Flags { read_only, leaving: self.standing == Standing::Leaving, program: self.program, want };
-        let known = self.rpc.expected(to).is_some();
-        let bytes = self.rpc.ask(now, to, expected, question, flags, patience, why);
-        // What may not be sent now is as good as lost on the way: it is asked again.
-        if known || self.gate.may_call(now, to) {
-            self.out.push_back(Output::Send { to, bytes });
-        }
     }
 
     /// Sends an answer or refusal; keeps it, if the same question must get the same one again.

@@ -241,6 +241,10 @@ impl Peer {
         placing.late.remove(&contact.id);
         match outcome {
             Some(Ok(())) => placing.copies.push(contact.id),
+            // Some refuse what they have already.
+            Some(Err(refusal)) if refusal.is_outdated() && placing.having.contains(&contact.id) => {
+                placing.copies.push(contact.id);
+            }
             Some(Err(refusal)) => {
                 let worse = placing.refusal.take().filter(Refusal::is_outdated);
                 placing.refusal = Some(worse.unwrap_or(refusal));

@@ -1,7 +1,6 @@
 //! Tokens: who was told one at its address may store here for a while (BEP 5).
 
 use crate::ground::{Chance, Id, Moment};
-use sha1::{Digest as _, Sha1};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -59,16 +58,14 @@ impl Tokens {
 }
 
 fn token(secret: &[u8; 8], asker: SocketAddr, target: Id) -> [u8; TOKEN_LEN] {
-    let mut hash = Sha1::new();
-    hash.update(secret);
+    let mut text = secret.to_vec();
     match asker.ip() {
-        IpAddr::V4(ip) => hash.update(ip.octets()),
-        IpAddr::V6(ip) => hash.update(ip.octets()),
+        IpAddr::V4(ip) => text.extend(ip.octets()),
+        IpAddr::V6(ip) => text.extend(ip.octets()),
     }
-    hash.update(asker.port().to_be_bytes());
-    hash.update(target.as_bytes());
-    let hash: [u8; 20] = hash.finalize().into();
-    hash[..TOKEN_LEN].try_into().expect("4 of 20 bytes")
+    text.extend(asker.port().to_be_bytes());
+    text.extend(target.as_bytes());
+    *Id::hashed(&text).as_bytes().first_chunk().expect("4 of 20 bytes")
 }
 
 #[cfg(test)]
