@@ -34,7 +34,7 @@ const FLOORS: [Floor; 8] = [
     Floor {
         name: "live",
         uses: &["ground", "overlay", "peer", "store", "transfer"],
-        crates: &["blake3", "thiserror", "tokio"],
+        crates: &["blake3", "nix", "thiserror", "tokio"],
         touches_the_world: true,
     },
     Floor {

@@ -249,8 +249,8 @@ fn arrow_up_brings_the_last_line_back() {
 #[test]
 fn nobody_at_a_terminal_waits_for_the_answer_before() {
     let mut terminal = Terminal::open("60");
-    terminal.press("help\rStore missing\r");
-    terminal.shows("The words are: Store FILE, Request NAME, Quit");
+    terminal.press("hilfe\rStore missing\r");
+    terminal.shows("The words are: Store FILE, Request NAME, set KEY VALUE, get KEY, help, Quit");
     eventually(SOON, "an answer", || {
         terminal.rows().iter().any(|row| row.starts_with("File missing: there is no file")).then_some(())
     });

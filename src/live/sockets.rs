@@ -29,6 +29,7 @@ pub struct Bound {
 pub struct Sockets {
     first: UdpSocket,
     also: Option<UdpSocket>,
+    first_is_v4: bool,
 }
 
 impl Bound {
@@ -89,8 +90,9 @@ pub fn only_own_family(socket: &impl AsFd, addr: SocketAddr) -> io::Result<()> {
 impl Sockets {
     /// Gives the sockets to the current runtime.
     pub fn new(bound: Bound) -> io::Result<Sockets> {
+        let first_is_v4 = bound.first.local_addr()?.is_ipv4();
         let also = bound.also.map(UdpSocket::from_std).transpose()?;
-        Ok(Sockets { first: UdpSocket::from_std(bound.first)?, also })
+        Ok(Sockets { first: UdpSocket::from_std(bound.first)?, also, first_is_v4 })
     }
 
     /// Resolves when the sockets take what is sent. Before this, sending would be refused.
@@ -114,9 +116,8 @@ impl Sockets {
     /// Sends a datagram from the socket of its family. An address that the system knows no way to is an error; that a
     /// full buffer loses the datagram, as any link may, is none.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        let Some(socket) = self.each().find(|socket| is_of_family(socket, to)) else {
-            return Err(io::ErrorKind::NetworkUnreachable.into());
-        };
+        let other = || self.also.as_ref().ok_or(io::ErrorKind::NetworkUnreachable);
+        let socket = if to.is_ipv4() == self.first_is_v4 { &self.first } else { other()? };
         let sent = match socket.try_send_to(bytes, to) {
             // That was the word about an earlier one, which came back; this one has not been sent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => socket.try_send_to(bytes, to),
@@ -170,10 +171,6 @@ impl Sockets {
 
 async fn stir(socket: &UdpSocket) -> io::Result<()> {
     socket.ready(Interest::READABLE | Interest::ERROR).await.map(|_| ())
-}
-
-fn is_of_family(socket: &UdpSocket, to: SocketAddr) -> bool {
-    socket.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4())
 }
 
 /// No later datagram to this address will do better.

@@ -91,7 +91,7 @@ impl Journal {
         }
         let record = encode(unix_seconds(), key, value);
         self.append(&record)?;
-        self.list(key, value.is_some().then(|| Span { at: self.len_bytes, len_bytes: record.len() as u64 }));
+        self.list(key, value.is_some().then_some(Span { at: self.len_bytes, len_bytes: record.len() as u64 }));
         self.len_bytes += record.len() as u64;
         if self.len_bytes > 2 * self.living_bytes + SLACK_BYTES { self.compact() } else { Ok(()) }
     }

@@ -192,6 +192,8 @@ async fn live_here(mut wanted: UnboundedReceiver<Start>, told: UnboundedSender<S
             }
         });
     }
+    // All have been started; they live with this runtime.
+    pending().await
 }
 
 async fn start_one(Start { bound, setup, patience }: Start) -> (Option<Node>, Started) {
