@@ -13,6 +13,8 @@ use std::time::Duration;
 const REST: usize = 330;
 /// Most addresses of peers in one answer: with 8 nodes beside them they leave it below 1024 bytes over IPv4.
 pub const MAX_PEERS: usize = 50;
+/// Longest token taken from an answer: it is sent back, and nobody shall make us send much. Others' have 4 to 20 bytes.
+const MAX_TOKEN: usize = 64;
 /// Most samples of info-hashes in one answer (BEP 51): 400 bytes.
 pub const MAX_SAMPLES: usize = 20;
 
@@ -175,7 +177,7 @@ impl Answer {
         let gapless = r.get("next").and_then(Value::count).map_or(0, |count| nodes.len().min(count as usize));
         let values = r.get("values").and_then(Value::list).unwrap_or_default();
         let peers = values.iter().filter_map(Value::bytes).filter_map(addr_in).take(2 * MAX_PEERS).collect();
-        let token = r.get("token").and_then(Value::bytes).unwrap_or_default().to_vec();
+        let token = r.get("token").and_then(Value::bytes).filter(|token| token.len() <= MAX_TOKEN);
         let item = raw(datagram, &["r", "v"]).and_then(|value| item_in(r, value));
         let seq = r.get("seq").and_then(Value::int);
         let bloom = |key| r.get(key).and_then(Value::bytes).and_then(Bloom::from_slice);
@@ -187,7 +189,7 @@ impl Answer {
             own: is_set(r, "own"),
             files: files_in(r, "files"),
             lying: is_set(r, "lying"),
-            token,
+            token: token.unwrap_or_default().to_vec(),
             peers,
             told: files_in(r, "told").first().copied(),
             scrape,
