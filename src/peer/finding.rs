@@ -53,7 +53,7 @@ impl Finding {
             }
             Finding::Samples { ids, num } => {
                 let Samples { num: more, ids: samples, .. } = answer.samples.unwrap_or_default();
-                *num += more;
+                *num = num.saturating_add(more);
                 let room = MAX_GATHERED.saturating_sub(ids.len());
                 ids.extend(samples.into_iter().take(room));
             }
@@ -162,5 +162,21 @@ impl Peer {
             let offer = Offer { item: item.clone(), token, cas: None, left };
             self.ask(now, contact, Question::Put(offer), Patience::Search, Why::Cached);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn liars_cannot_count_beyond_all_numbers() {
+        let mut finding = Finding::Samples { ids: BTreeSet::new(), num: 0 };
+        let from = Contact { id: Id::ZERO, addr: SocketAddr::from(([127, 0, 0, 1], 1)) };
+        for _ in 0..4 {
+            let samples = Some(Samples { num: u64::MAX / 2, ..Samples::default() });
+            assert!(finding.gather(Id::ZERO, from, krpc::Answer { samples, ..krpc::Answer::default() }));
+        }
+        assert!(matches!(finding, Finding::Samples { num: u64::MAX, .. }));
     }
 }
