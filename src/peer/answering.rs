@@ -177,7 +177,7 @@ impl Peer {
             Question::AnnouncePeer(said) => self.answer_announce(now, asker, &said),
             Question::Get { target, seq } => Ok(self.answer_get(now, asker, target, seq, want)),
             Question::Put(offer) => self.answer_put(now, asker, &offer),
-            Question::SampleInfohashes { target } => Ok(self.answer_sample(asker.addr, target, want)),
+            Question::SampleInfohashes { target } => Ok(self.answer_sample(now, asker.addr, target, want)),
         };
         let body = match answer {
             Ok(answer) => Body::Answer { from: self.me.id, seen_at: None, answer },

@@ -249,11 +249,11 @@ impl Peer {
         want: Want,
     ) -> Reply {
         let nodes = self.name(asker.addr, info_hash, want);
+        let full = self.keeping.trackers.is_full_for(now, info_hash);
         let trackers = &self.keeping.trackers;
         let peers = trackers.peers(now, info_hash, asker.addr.is_ipv6(), &mut self.chance);
         let ours = program != Program::Stranger;
-        let token =
-            if trackers.is_full_for(info_hash) { Vec::new() } else { self.keeping.tokens.give(asker.addr, info_hash) };
+        let token = if full { Vec::new() } else { self.keeping.tokens.give(asker.addr, info_hash) };
         Reply {
             nodes,
             files: self.shelf.holding(info_hash).filter(|_| ours).into_iter().collect(),
@@ -279,8 +279,8 @@ impl Peer {
         if kept { Ok(Reply::default()) } else { Err(Refusal::new(202, "full")) }
     }
 
-    pub(super) fn answer_sample(&mut self, asker: SocketAddr, target: Id, want: Want) -> Reply {
-        let samples = Some(self.keeping.trackers.samples(&mut self.chance));
+    pub(super) fn answer_sample(&mut self, now: Moment, asker: SocketAddr, target: Id, want: Want) -> Reply {
+        let samples = Some(self.keeping.trackers.samples(now, &mut self.chance));
         Reply { nodes: self.name(asker, target, want), samples, ..Reply::default() }
     }
 
