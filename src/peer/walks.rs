@@ -186,11 +186,8 @@ impl Peer {
     ) {
         let Some(mut walk) = self.walks.take(id) else { return };
         walk.heard.insert(contact.id);
-        if !answer.token.is_empty() {
-            let distance = self.overlay.geometry().keeping(contact.id, walk.target);
-            let candidate = Candidate { contact, token: answer.token.clone(), program };
-            walk.candidates.insert(distance, candidate);
-        }
+        let distance = self.overlay.geometry().keeping(contact.id, walk.target);
+        let token = answer.token.clone();
         let me = self.me.id;
         let named: Vec<Contact> = answer.nodes.iter().copied().filter(|named| named.id != me).collect();
         let search = walk.searches.iter_mut().find(|search| search.concerns(contact));
@@ -198,6 +195,9 @@ impl Peer {
             Goal::Find(finding) => finding.gather(walk.target, contact, answer),
             Goal::Place(placing) => placing.gather(walk.target, contact, &answer),
         };
+        if honest && !token.is_empty() {
+            walk.candidates.insert(distance, Candidate { contact, token, program });
+        }
         match search {
             // Who gives what was not asked for is not asked for anything else either.
             Some(search) if !honest => search.failed(contact.id),
