@@ -31,6 +31,10 @@ struct Asked {
 
 impl Peer {
     pub(super) fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
+        if from.port() == 0 {
+            // Nobody can be answered there.
+            return;
+        }
         let message = match Message::decode(bytes) {
             Ok(message) => message,
             Err(BadMessage::Refused { transaction, refusal }) => {
@@ -126,6 +130,7 @@ impl Peer {
         let heard_once = question.is_heard_once();
         if heard_once && let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
             let bytes = answer.clone();
+            self.gate.charge(now, asker.addr, bytes.len());
             return self.out.push_back(Output::Send { to: asker.addr, bytes });
         }
         // A question is a notice too. Neither is believed before its sender was asked back.
