@@ -156,7 +156,9 @@ impl Peer {
     ) {
         let ours = candidates.enumerate().filter(|(_, candidate)| candidate.program != Program::Stranger);
         let nearest = ours.map(|(rank, candidate)| (rank, candidate.clone()));
-        let nearest = nearest.into_iter().find(|(_, candidate)| lacking.contains(&candidate.contact.id));
+        let nearest = nearest.into_iter().find(|(_, candidate)| {
+            lacking.contains(&candidate.contact.id) && Peer::fits_its_address(candidate.contact)
+        });
         if let Some((rank, Candidate { contact, token, .. })) = nearest {
             let left = Some(left.min(LIFE) / (1 << rank.min(16)));
             let offer = Offer { item: item.clone(), token, cas: None, left };

@@ -150,6 +150,7 @@ impl Peer {
             && answer.item.is_none()
             && answer.seq.is_none_or(|seq| Some(seq) < kept.item.seq())
             && !answer.token.is_empty()
+            && Peer::fits_its_address(to)
         {
             let offer = Offer { item: kept.item.clone(), token: answer.token.clone(), cas: None, left: kept.left(now) };
             self.keeping.handing += 1;
