@@ -97,7 +97,7 @@ impl Gate {
 
     /// A network's share. Where there are too many, all go that are full again, or else everybody.
     fn share(&mut self, now: Moment, ip: IpAddr) -> &mut Share {
-        if self.networks.len() >= MAX_NETWORKS && !self.networks.contains_key(&network(ip)) {
+        if self.networks.len() >= MAX_NETWORKS && !self.networks.contains_key(&address_id::network(ip)) {
             self.networks.retain(|_, share| {
                 share.fill(now);
                 share.banned_until > now || share.left < share.rate.burst
@@ -106,7 +106,7 @@ impl Gate {
                 self.networks.clear();
             }
         }
-        self.networks.entry(network(ip)).or_insert_with(|| Share::full(now, NETWORK))
+        self.networks.entry(address_id::network(ip)).or_insert_with(|| Share::full(now, NETWORK))
     }
 
     /// Whether an address never called before may be called now.
@@ -118,14 +118,6 @@ impl Gate {
         let may = self.fresh.left >= 1.0;
         self.fresh.left -= if may { 1.0 } else { 0.0 };
         may
-    }
-}
-
-/// The network of an address: a /24, or a /64.
-fn network(ip: IpAddr) -> u64 {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
-        IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64 | 1 << 63,
     }
 }
 
