@@ -67,6 +67,10 @@ impl Peer {
         while let Some(due) = self.keeping.values.next_due(now) {
             match due {
                 Ok(kept) => {
+                    if self.walks.are_busy_with_upkeep() {
+                        self.keeping.values.put_off(now, kept.item.target(), &mut self.chance);
+                        continue;
+                    }
                     self.keeping.values.published(now, kept.item.target(), &mut self.chance);
                     self.publish_again(now, kept.item, kept.expires.since(now));
                 }
@@ -76,6 +80,10 @@ impl Peer {
         while let Some(due) = self.keeping.publications.next_due(now) {
             match due {
                 Ok(kept) => {
+                    if self.walks.are_busy_with_upkeep() {
+                        self.keeping.publications.put_off(now, kept.item.target(), &mut self.chance);
+                        continue;
+                    }
                     self.keeping.publications.published(now, kept.item.target(), &mut self.chance);
                     self.publish_again(now, kept.item, kept.expires.since(now));
                 }

@@ -14,6 +14,9 @@ use std::collections::BTreeSet;
 /// Most walks of one peer under way.
 const MAX_WALKS: usize = 1024;
 
+/// Most of them for our own upkeep: whoever has us keep ten thousand values does not keep us from our own commands.
+const MAX_UPKEEP_WALKS: usize = 256;
+
 /// Counts the walks of one peer.
 pub(super) type WalkId = u64;
 
@@ -74,6 +77,12 @@ impl Walks {
 
     pub fn put_back(&mut self, id: WalkId, walk: Walk) {
         self.open.insert(id, walk);
+    }
+
+    /// So much of our upkeep is under way that the rest has to wait.
+    pub fn are_busy_with_upkeep(&self) -> bool {
+        self.open.len() >= MAX_UPKEEP_WALKS
+            && self.open.values().filter(|walk| walk.ticket.is_none()).count() >= MAX_UPKEEP_WALKS
     }
 
     /// Nothing is under way.
