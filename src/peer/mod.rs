@@ -220,6 +220,13 @@ impl Families {
     }
 }
 
+/// Where a question came from, and how long it was: what an answer is measured by.
+#[derive(Clone, Copy)]
+struct Asking {
+    addr: SocketAddr,
+    len_bytes: usize,
+}
+
 /// What bytes are moved for.
 enum MovePurpose {
     /// A store, and which attempt of it.
@@ -265,7 +272,7 @@ impl Peer {
                 v4: config.addr.is_ipv4() || config.both_families,
                 v6: config.addr.is_ipv6() || config.both_families,
             },
-            gate: limits::Gate::new(now),
+            gate: limits::Gate::new(now, &mut fork()),
             walks: walks::Walks::default(),
             keeping: keeping::Keeping::new(now, &mut fork()),
             announcing: announcing::Announcing::new(
@@ -448,15 +455,25 @@ impl Peer {
     }
 
     /// Sends an answer or refusal; keeps it, if the same question must get the same one again.
-    fn reply(&mut self, now: Moment, to: SocketAddr, transaction: Vec<u8>, body: Body, keep: bool) {
+    fn reply(&mut self, now: Moment, to: Asking, transaction: Vec<u8>, body: Body, keep: bool) {
         let leaving = self.standing == Standing::Leaving;
         let message = Message { transaction, leaving, program: self.program, body };
-        let bytes = message.encode(to);
+        let bytes = message.encode(to.addr);
         if keep {
-            self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+            self.rpc.keep_answer(now, to.addr, message.transaction, bytes.clone());
         }
-        self.gate.charge(now, to, bytes.len());
-        self.out.push_back(Output::Send { to, bytes });
+        self.send_answer(to, bytes);
+    }
+
+    fn send_answer(&mut self, to: Asking, bytes: Vec<u8>) {
+        let proven = self.is_proven(to.addr);
+        self.gate.charge(to.addr, proven, to.len_bytes, bytes.len());
+        self.out.push_back(Output::Send { to: to.addr, bytes });
+    }
+
+    /// It has answered us not long ago: nobody forged its address.
+    fn is_proven(&self, addr: SocketAddr) -> bool {
+        self.rpc.expected(addr).is_some()
     }
 
     fn move_bytes(&mut self, purpose: MovePurpose, task: Move) {

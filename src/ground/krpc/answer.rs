@@ -3,7 +3,7 @@
 use super::compact::{
     MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, contact_in, files_in, id_in, is_set,
 };
-use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, secs_in};
+use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, MAX_NODES_FOR_STRANGERS, secs_in};
 use crate::ground::bencode::{DictWriter, Value, raw};
 use crate::ground::{Bloom, Contact, Holding, Id, Item, Signed};
 use std::net::SocketAddr;
@@ -13,6 +13,8 @@ use std::time::Duration;
 const REST: usize = 330;
 /// Most addresses of peers in one answer: with 8 nodes beside them they leave it below 1024 bytes over IPv4.
 pub const MAX_PEERS: usize = 50;
+/// Most addresses of peers in a lean answer.
+const MAX_LEAN_PEERS: usize = 8;
 /// Longest token taken from an answer: it is sent back, and nobody shall make us send much. Others' have 4 to 20 bytes.
 const MAX_TOKEN: usize = 64;
 /// Most samples of info-hashes in one answer (BEP 51): 400 bytes.
@@ -72,6 +74,16 @@ pub struct Samples {
 }
 
 impl Answer {
+    /// Leaves out what makes it many times as long as its question: whoever asked finds it elsewhere, or asks again.
+    pub fn make_lean(&mut self) {
+        self.nodes.truncate(MAX_NODES_FOR_STRANGERS);
+        self.peers.truncate(MAX_LEAN_PEERS);
+        (self.item, self.left, self.scrape) = (None, None, None);
+        if let Some(samples) = &mut self.samples {
+            samples.ids.clear();
+        }
+    }
+
     pub(super) fn encode(&self, r: &mut DictWriter, from: Id) {
         if let Some(scrape) = &self.scrape {
             r.bytes("BFpe", scrape.peers.as_bytes());
