@@ -145,21 +145,37 @@ impl Answer {
                 compact(*addr, &mut bytes);
                 bytes
             };
-            let peers: Vec<Vec<u8>> = self.peers.iter().take(MAX_PEERS).map(compacted).collect();
+            let peers: Vec<Vec<u8>> = self.peers_that_fit().map(compacted).collect();
             r.strings("values", &peers.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
+    }
+
+    fn scrape_bytes(&self) -> usize {
+        if self.scrape.is_some() { 2 * 262 } else { 0 }
+    }
+
+    /// As many peers as leave room for the nodes that lead to more of them.
+    fn peers_that_fit(&self) -> impl Iterator<Item = &SocketAddr> {
+        let nodes = self.nodes.iter().take(MAX_NODES_FOR_STRANGERS).map(node_bytes).sum::<usize>();
+        let mut room = MAX_DATAGRAM.saturating_sub(REST + self.scrape_bytes() + nodes);
+        let fits = move |peer: &&SocketAddr| {
+            let fits = peer_bytes(peer) <= room;
+            room = room.saturating_sub(peer_bytes(peer));
+            fits
+        };
+        self.peers.iter().take(MAX_PEERS).take_while(fits)
     }
 
     /// As many nodes as fit beside the rest: those of IPv4, then those of IPv6.
     fn encode_nodes(&self, r: &mut DictWriter) {
         let value = self.item.as_ref().map_or(0, |item| item.value().len());
-        let scrape = if self.scrape.is_some() { 2 * 262 } else { 0 };
+        let scrape = self.scrape_bytes();
         let samples = self.samples.as_ref().map_or(0, |samples| samples.ids.len() * Id::LEN);
-        let peers = self.peers.iter().take(MAX_PEERS).map(|peer| if peer.is_ipv4() { 8 } else { 21 }).sum::<usize>();
+        let peers = self.peers_that_fit().map(peer_bytes).sum::<usize>();
         let files = self.files.len().min(MAX_FILES).saturating_sub(1) * 68;
         let mut room = MAX_DATAGRAM.saturating_sub(REST + value + scrape + samples + peers + files);
         let mut fits = |node: &&Contact| {
-            let len = if node.addr.is_ipv4() { 26 } else { 38 };
+            let len = node_bytes(node);
             let fits = len <= room;
             room -= if fits { len } else { 0 };
             fits
@@ -212,6 +228,14 @@ impl Answer {
         };
         Ok((from, answer))
     }
+}
+
+fn node_bytes(node: &Contact) -> usize {
+    if node.addr.is_ipv4() { 26 } else { 38 }
+}
+
+fn peer_bytes(peer: &SocketAddr) -> usize {
+    if peer.is_ipv4() { 8 } else { 21 }
 }
 
 /// The item in an answer, not verified; none where it is neither of the two kinds.
