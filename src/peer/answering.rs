@@ -17,6 +17,13 @@ pub(super) enum PendingLook {
     Errand(ErrandId),
 }
 
+/// Where a question came from, and how long it was: what an answer is measured by.
+#[derive(Clone, Copy)]
+pub(super) struct Asking {
+    pub addr: SocketAddr,
+    pub len_bytes: usize,
+}
+
 /// Most ids remembered of those that take no files, apart from contacts.
 const MAX_STRANGERS: usize = 4096;
 
@@ -197,6 +204,17 @@ impl Peer {
             Err(refusal) => Body::Refusal(refusal),
         };
         self.reply(now, asking, transaction, body, heard_once);
+    }
+
+    pub(super) fn send_answer(&mut self, to: Asking, bytes: Vec<u8>) {
+        let proven = self.is_proven(to.addr);
+        self.gate.charge(to.addr, proven, to.len_bytes, bytes.len());
+        self.out.push_back(Output::Send { to: to.addr, bytes });
+    }
+
+    /// It has answered us not long ago: nobody forged its address.
+    fn is_proven(&self, addr: SocketAddr) -> bool {
+        self.rpc.expected(addr).is_some()
     }
 
     fn answer_ping(

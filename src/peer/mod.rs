@@ -220,13 +220,6 @@ impl Families {
     }
 }
 
-/// Where a question came from, and how long it was: what an answer is measured by.
-#[derive(Clone, Copy)]
-struct Asking {
-    addr: SocketAddr,
-    len_bytes: usize,
-}
-
 /// What bytes are moved for.
 enum MovePurpose {
     /// A store, and which attempt of it.
@@ -455,7 +448,7 @@ impl Peer {
     }
 
     /// Sends an answer or refusal; keeps it, if the same question must get the same one again.
-    fn reply(&mut self, now: Moment, to: Asking, transaction: Vec<u8>, body: Body, keep: bool) {
+    fn reply(&mut self, now: Moment, to: answering::Asking, transaction: Vec<u8>, body: Body, keep: bool) {
         let leaving = self.standing == Standing::Leaving;
         let message = Message { transaction, leaving, program: self.program, body };
         let bytes = message.encode(to.addr);
@@ -463,17 +456,6 @@ impl Peer {
             self.rpc.keep_answer(now, to.addr, message.transaction, bytes.clone());
         }
         self.send_answer(to, bytes);
-    }
-
-    fn send_answer(&mut self, to: Asking, bytes: Vec<u8>) {
-        let proven = self.is_proven(to.addr);
-        self.gate.charge(to.addr, proven, to.len_bytes, bytes.len());
-        self.out.push_back(Output::Send { to: to.addr, bytes });
-    }
-
-    /// It has answered us not long ago: nobody forged its address.
-    fn is_proven(&self, addr: SocketAddr) -> bool {
-        self.rpc.expected(addr).is_some()
     }
 
     fn move_bytes(&mut self, purpose: MovePurpose, task: Move) {
