@@ -31,6 +31,14 @@ pub fn is_exempt(ip: IpAddr) -> bool {
     }
 }
 
+/// The network of an address, as far as one owner mostly reaches: a /24, or a /64 of IPv6.
+pub fn network(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
+        IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64 | 1 << 63,
+    }
+}
+
 /// Any id that matches the address. At an exempt address any id at all: else the nodes of a network in one room would
 /// share eight places.
 pub fn id_for(ip: IpAddr, chance: &mut Chance) -> Id {

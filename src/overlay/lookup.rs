@@ -116,6 +116,16 @@ impl Lookup {
         self.asked
     }
 
+    /// How nearness is measured.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// It was heard of before.
+    pub fn knows(&self, id: Id) -> bool {
+        self.state(id).is_some()
+    }
+
     /// Somebody who may be worth asking.
     pub fn hear_of(&mut self, contact: Contact) {
         let approach = self.geometry.approach(contact.id, self.key);

@@ -12,9 +12,16 @@ const MAX_LOOKS: usize = 64;
 /// A request that waits for a look into the working folder.
 pub(super) enum PendingLook {
     /// Somebody asked.
-    Question { asker: SocketAddr, transaction: Vec<u8>, name: FileName, answer: krpc::Answer },
+    Question { asker: Asking, transaction: Vec<u8>, name: FileName, answer: krpc::Answer },
     /// We ask ourselves.
     Errand(ErrandId),
+}
+
+/// Where a question came from, and how long it was: what an answer is measured by.
+#[derive(Clone, Copy)]
+pub(super) struct Asking {
+    pub addr: SocketAddr,
+    pub len_bytes: usize,
 }
 
 /// Most ids remembered of those that take no files, apart from contacts.
@@ -27,14 +34,21 @@ struct Asked {
     read_only: bool,
     leaving: bool,
     want: Want,
+    /// How long its question was.
+    len_bytes: usize,
 }
 
 impl Peer {
     pub(super) fn receive(&mut self, now: Moment, from: SocketAddr, bytes: &[u8]) {
+        if from.port() == 0 {
+            // Nobody can be answered there.
+            return;
+        }
         let message = match Message::decode(bytes) {
             Ok(message) => message,
             Err(BadMessage::Refused { transaction, refusal }) => {
-                if self.gate.admits(now, from) && !self.read_only {
+                if self.gate.admits(now, from, self.is_proven(from)) && !self.read_only {
+                    let from = Asking { addr: from, len_bytes: bytes.len() };
                     self.reply(now, from, transaction, Body::Refusal(refusal), false);
                 }
                 return;
@@ -43,9 +57,9 @@ impl Peer {
         };
         match message.body {
             Body::Question { from: id, read_only, want, question } => {
-                if self.gate.admits(now, from) && !self.read_only {
-                    let (asker, program) = (Contact { id, addr: from }, message.program);
-                    let asked = Asked { asker, program, read_only, leaving: message.leaving, want };
+                if self.gate.admits(now, from, self.is_proven(from)) && !self.read_only {
+                    let (asker, program, len_bytes) = (Contact { id, addr: from }, message.program, bytes.len());
+                    let asked = Asked { asker, program, read_only, leaving: message.leaving, want, len_bytes };
                     self.receive_question(now, asked, message.transaction, question);
                 }
             }
@@ -87,11 +101,12 @@ impl Peer {
     }
 
     fn receive_question(&mut self, now: Moment, asked: Asked, transaction: Vec<u8>, question: Question) {
-        let Asked { asker, program, read_only, leaving, want } = asked;
+        let Asked { asker, program, read_only, leaving, want, len_bytes } = asked;
+        let asking = Asking { addr: asker.addr, len_bytes };
         let heard_once = question.is_heard_once();
         if heard_once && let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
             let bytes = answer.clone();
-            return self.out.push_back(Output::Send { to: asker.addr, bytes });
+            return self.send_answer(asking, bytes);
         }
         // A question is a notice too. Neither is believed before its sender was asked back.
         let curious = match leaving {
@@ -121,7 +136,7 @@ impl Peer {
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
                         let ticket = self.fresh_ticket();
                         self.out.push_back(Output::Look { ticket, name: name.clone() });
-                        let look = PendingLook::Question { asker: asker.addr, transaction, name, answer };
+                        let look = PendingLook::Question { asker: asking, transaction, name, answer };
                         self.looks.insert(ticket, look);
                         return;
                     }
@@ -142,13 +157,29 @@ impl Peer {
             Question::AnnouncePeer(said) => self.answer_announce(now, asker, &said),
             Question::Get { target, seq } => Ok(self.answer_get(now, asker, target, seq, want)),
             Question::Put(offer) => self.answer_put(now, asker, &offer),
-            Question::SampleInfohashes { target } => Ok(self.answer_sample(asker.addr, target, want)),
+            Question::SampleInfohashes { target } => Ok(self.answer_sample(now, asker.addr, target, want)),
         };
+        let generous = self.gate.is_generous(now, asker.addr, self.is_proven(asker.addr));
         let body = match answer {
+            Ok(mut answer) if !generous => {
+                answer.make_lean();
+                Body::Answer { from: self.me.id, seen_at: None, answer }
+            }
             Ok(answer) => Body::Answer { from: self.me.id, seen_at: None, answer },
             Err(refusal) => Body::Refusal(refusal),
         };
-        self.reply(now, asker.addr, transaction, body, heard_once);
+        self.reply(now, asking, transaction, body, heard_once);
+    }
+
+    pub(super) fn send_answer(&mut self, to: Asking, bytes: Vec<u8>) {
+        let proven = self.is_proven(to.addr);
+        self.gate.charge(to.addr, proven, to.len_bytes, bytes.len());
+        self.out.push_back(Output::Send { to: to.addr, bytes });
+    }
+
+    /// It has answered us not long ago: nobody forged its address.
+    fn is_proven(&self, addr: SocketAddr) -> bool {
+        self.rpc.expected(addr).is_some()
     }
 
     fn answer_ping(
@@ -229,7 +260,7 @@ impl Peer {
     /// The same question was asked before, and is answered when the look is over.
     fn is_being_looked_for(&self, from: SocketAddr, question: &[u8]) -> bool {
         self.looks.values().any(|look| match look {
-            PendingLook::Question { asker, transaction, .. } => *asker == from && transaction == question,
+            PendingLook::Question { asker, transaction, .. } => asker.addr == from && transaction == question,
             PendingLook::Errand(_) => false,
         })
     }

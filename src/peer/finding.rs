@@ -53,7 +53,7 @@ impl Finding {
             }
             Finding::Samples { ids, num } => {
                 let Samples { num: more, ids: samples, .. } = answer.samples.unwrap_or_default();
-                *num += more;
+                *num = num.saturating_add(more);
                 let room = MAX_GATHERED.saturating_sub(ids.len());
                 ids.extend(samples.into_iter().take(room));
             }
@@ -156,11 +156,29 @@ impl Peer {
     ) {
         let ours = candidates.enumerate().filter(|(_, candidate)| candidate.program != Program::Stranger);
         let nearest = ours.map(|(rank, candidate)| (rank, candidate.clone()));
-        let nearest = nearest.into_iter().find(|(_, candidate)| lacking.contains(&candidate.contact.id));
+        let nearest = nearest.into_iter().find(|(_, candidate)| {
+            lacking.contains(&candidate.contact.id) && Peer::fits_its_address(candidate.contact)
+        });
         if let Some((rank, Candidate { contact, token, .. })) = nearest {
             let left = Some(left.min(LIFE) / (1 << rank.min(16)));
             let offer = Offer { item: item.clone(), token, cas: None, left };
             self.ask(now, contact, Question::Put(offer), Patience::Search, Why::Cached);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn liars_cannot_count_beyond_all_numbers() {
+        let mut finding = Finding::Samples { ids: BTreeSet::new(), num: 0 };
+        let from = Contact { id: Id::ZERO, addr: SocketAddr::from(([127, 0, 0, 1], 1)) };
+        for _ in 0..4 {
+            let samples = Some(Samples { num: u64::MAX / 2, ..Samples::default() });
+            assert!(finding.gather(Id::ZERO, from, krpc::Answer { samples, ..krpc::Answer::default() }));
+        }
+        assert!(matches!(finding, Finding::Samples { num: u64::MAX, .. }));
     }
 }

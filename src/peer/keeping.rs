@@ -67,6 +67,10 @@ impl Peer {
         while let Some(due) = self.keeping.values.next_due(now) {
             match due {
                 Ok(kept) => {
+                    if self.walks.are_busy_with_upkeep() {
+                        self.keeping.values.put_off(now, kept.item.target(), &mut self.chance);
+                        continue;
+                    }
                     self.keeping.values.published(now, kept.item.target(), &mut self.chance);
                     self.publish_again(now, kept.item, kept.expires.since(now));
                 }
@@ -76,6 +80,10 @@ impl Peer {
         while let Some(due) = self.keeping.publications.next_due(now) {
             match due {
                 Ok(kept) => {
+                    if self.walks.are_busy_with_upkeep() {
+                        self.keeping.publications.put_off(now, kept.item.target(), &mut self.chance);
+                        continue;
+                    }
                     self.keeping.publications.published(now, kept.item.target(), &mut self.chance);
                     self.publish_again(now, kept.item, kept.expires.since(now));
                 }
@@ -150,6 +158,7 @@ impl Peer {
             && answer.item.is_none()
             && answer.seq.is_none_or(|seq| Some(seq) < kept.item.seq())
             && !answer.token.is_empty()
+            && Peer::fits_its_address(to)
         {
             let offer = Offer { item: kept.item.clone(), token: answer.token.clone(), cas: None, left: kept.left(now) };
             self.keeping.handing += 1;
@@ -249,11 +258,11 @@ impl Peer {
         want: Want,
     ) -> Reply {
         let nodes = self.name(asker.addr, info_hash, want);
+        let full = self.keeping.trackers.is_full_for(now, info_hash);
         let trackers = &self.keeping.trackers;
         let peers = trackers.peers(now, info_hash, asker.addr.is_ipv6(), &mut self.chance);
         let ours = program != Program::Stranger;
-        let token =
-            if trackers.is_full_for(info_hash) { Vec::new() } else { self.keeping.tokens.give(asker.addr, info_hash) };
+        let token = if full { Vec::new() } else { self.keeping.tokens.give(asker.addr, info_hash) };
         Reply {
             nodes,
             files: self.shelf.holding(info_hash).filter(|_| ours).into_iter().collect(),
@@ -279,8 +288,8 @@ impl Peer {
         if kept { Ok(Reply::default()) } else { Err(Refusal::new(202, "full")) }
     }
 
-    pub(super) fn answer_sample(&mut self, asker: SocketAddr, target: Id, want: Want) -> Reply {
-        let samples = Some(self.keeping.trackers.samples(&mut self.chance));
+    pub(super) fn answer_sample(&mut self, now: Moment, asker: SocketAddr, target: Id, want: Want) -> Reply {
+        let samples = Some(self.keeping.trackers.samples(now, &mut self.chance));
         Reply { nodes: self.name(asker, target, want), samples, ..Reply::default() }
     }
 

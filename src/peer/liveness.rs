@@ -87,9 +87,11 @@ impl Liveness {
 }
 
 impl Peer {
-    /// Pings a peer quietly, unless that is under way.
+    /// Pings a peer quietly, unless that is under way. Our contacts always: there are only so many, and strangers who
+    /// knock all the time must not keep us from looking after them.
     pub(super) fn verify(&mut self, now: Moment, contact: Contact) {
-        if self.liveness.verifying.len() < MAX_VERIFYING && self.liveness.verifying.insert(contact.id) {
+        let room = self.liveness.verifying.len() < MAX_VERIFYING || self.overlay.contact(contact.id) == Some(contact);
+        if room && self.liveness.verifying.insert(contact.id) {
             self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Verify(contact));
         }
     }
@@ -178,6 +180,11 @@ impl Peer {
     pub(super) fn unanswered(&mut self, now: Moment, contact: Contact) {
         self.liveness.verifying.remove(&contact.id);
         if self.overlay.contact(contact.id) != Some(contact) {
+            // No contact any more: nothing depends on it.
+            let suspects = &mut self.liveness.suspects;
+            if suspects.get(&contact.id).is_some_and(|suspect| suspect.contact == contact) {
+                suspects.remove(&contact.id);
+            }
             return;
         }
         if self.liveness.expected.get(&contact.id).is_some_and(|until| now < *until) {

@@ -239,7 +239,7 @@ impl Peer {
                 v4: config.addr.is_ipv4() || config.both_families,
                 v6: config.addr.is_ipv6() || config.both_families,
             },
-            gate: limits::Gate::new(now),
+            gate: limits::Gate::new(now, &mut fork()),
             walks: walks::Walks::default(),
             keeping: keeping::Keeping::new(now, &mut fork()),
             announcing: announcing::Announcing::new(
@@ -387,15 +387,14 @@ impl Peer {
     }
 
     /// Sends an answer or refusal; keeps it, if the same question must get the same one again.
-    fn reply(&mut self, now: Moment, to: SocketAddr, transaction: Vec<u8>, body: Body, keep: bool) {
+    fn reply(&mut self, now: Moment, to: answering::Asking, transaction: Vec<u8>, body: Body, keep: bool) {
         let leaving = self.standing == Standing::Leaving;
         let message = Message { transaction, leaving, program: self.program, body };
-        let bytes = message.encode(to);
+        let bytes = message.encode(to.addr);
         if keep {
-            self.rpc.keep_answer(now, to, message.transaction, bytes.clone());
+            self.rpc.keep_answer(now, to.addr, message.transaction, bytes.clone());
         }
-        self.gate.charge(now, to, bytes.len());
-        self.out.push_back(Output::Send { to, bytes });
+        self.send_answer(to, bytes);
     }
 
     fn move_bytes(&mut self, purpose: MovePurpose, task: Move) {

@@ -9,7 +9,7 @@ use super::walks::{Candidate, Goal, Stage, Walk, WalkId};
 use super::*;
 use crate::ground::item::mutable_target;
 use crate::ground::krpc::{self, Announcement, Offer, Program, Refusal};
-use crate::ground::{Holding, Item};
+use crate::ground::{Holding, Item, Signed};
 use crate::overlay::Geometry;
 use std::collections::BTreeSet;
 
@@ -33,6 +33,8 @@ pub(super) struct Placing {
     late: BTreeSet<Id>,
     copies: Vec<Id>,
     refusal: Option<Refusal>,
+    /// How many said that a later version is there.
+    outdated: usize,
     restarts: usize,
 }
 
@@ -69,6 +71,7 @@ impl Placing {
             late: BTreeSet::new(),
             copies: Vec::new(),
             refusal: None,
+            outdated: 0,
             restarts: 0,
         }
     }
@@ -78,24 +81,52 @@ impl Placing {
             Thing::Announcement { .. } => Asks::Peers { scrape: false },
             // Who has this version, or a later one, need not send it.
             Thing::Item(item) => Asks::Item { seq: item.seq() },
-            Thing::Next(_) => Asks::Item { seq: Some(i64::MAX) },
+            // The whole of it: only what is signed tells the version. A made-up one would be the last for ever.
+            Thing::Next(_) => Asks::Item { seq: None },
         }
     }
 
     /// Notes which version somebody has; false if it lies about it.
     pub fn gather(&mut self, target: Id, from: Contact, answer: &krpc::Answer) -> bool {
-        let there = answer.item.as_ref().and_then(Item::seq).or(answer.seq);
-        self.highest_seq = self.highest_seq.max(there);
-        if let Thing::Item(item) = &self.what {
-            let same = match &answer.item {
-                Some(there) => there.value() == item.value() && item.target() == target,
-                None => there.is_some() && there >= item.seq(),
-            };
-            if same {
-                self.having.insert(from.id);
-            }
+        if let (Thing::Item(item), None) = (&self.what, &answer.item)
+            && answer.seq.is_some()
+            && answer.seq >= item.seq()
+        {
+            self.having.insert(from.id);
+        }
+        let Some(there) = answer.item.as_ref().filter(|_| !matches!(self.what, Thing::Announcement { .. })) else {
+            return true;
+        };
+        let Some(there) = self.genuine(target, there.clone()) else { return false };
+        self.highest_seq = self.highest_seq.max(there.seq());
+        if let Thing::Item(item) = &self.what
+            && there.value() == item.value()
+        {
+            self.having.insert(from.id);
         }
         true
+    }
+
+    /// The item somebody has, with the salt that is not said again, if it belongs under the target and is signed.
+    fn genuine(&self, target: Id, there: Item) -> Option<Item> {
+        let salt = match &self.what {
+            Thing::Item(Item::Mutable(ours)) => &ours.salt,
+            Thing::Next(Publication::Mutable { salt, .. }) => salt,
+            Thing::Item(Item::Immutable(_)) | Thing::Next(_) | Thing::Announcement { .. } => &Vec::new(),
+        };
+        let there = match there {
+            Item::Mutable(signed) => Item::Mutable(Signed { salt: salt.clone(), ..signed }),
+            immutable @ Item::Immutable(_) => immutable,
+        };
+        (there.target() == target && there.verify().is_ok()).then_some(there)
+    }
+
+    /// A later version is there: it was seen, or more than a third of those who were given ours say so. A single liar
+    /// does not keep us from storing.
+    fn is_outdated(&self) -> bool {
+        let ours = if let Thing::Item(item) = &self.what { item.seq() } else { None };
+        let refused = self.refusal.as_ref().is_some_and(Refusal::is_outdated);
+        refused && (self.highest_seq > ours || 2 * self.outdated > self.copies.len())
     }
 }
 
@@ -180,7 +211,10 @@ impl Peer {
         if nearest.contains(&self.me) && placing.given.insert(self.me.id) {
             match self.keep_here(now, walk.target, &placing.what, placing.left) {
                 Ok(()) => placing.copies.push(self.me.id),
-                Err(refusal) => placing.refusal = Some(refusal),
+                Err(refusal) => {
+                    placing.outdated += usize::from(refusal.is_outdated());
+                    placing.refusal = Some(refusal);
+                }
             }
         }
         self.place_on(now, id, walk);
@@ -246,6 +280,7 @@ impl Peer {
                 placing.copies.push(contact.id);
             }
             Some(Err(refusal)) => {
+                placing.outdated += usize::from(refusal.is_outdated());
                 let worse = placing.refusal.take().filter(Refusal::is_outdated);
                 placing.refusal = Some(worse.unwrap_or(refusal));
             }
@@ -267,7 +302,7 @@ impl Peer {
         let Goal::Place(mut placing) = walk.goal else { unreachable!("only what is placed is placed") };
         let geometry = self.overlay.geometry();
         placing.copies.sort_by_key(|copy| geometry.keeping(*copy, walk.target));
-        let outdated = placing.refusal.as_ref().is_some_and(Refusal::is_outdated);
+        let outdated = placing.is_outdated();
         let again = placing.source.as_ref().filter(|source| source.may_go_on() && placing.restarts < MAX_RESTARTS);
         if let (true, Some(publication)) = (outdated, again) {
             let what = Thing::Next(publication.clone());

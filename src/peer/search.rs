@@ -1,11 +1,17 @@
 //! A lookup, as a peer runs it: with the question to ask, and a way round the dead where routes are shown.
 
 use crate::ground::krpc::{Errand, Question};
-use crate::ground::{Contact, Id};
-use crate::overlay::{Lookup, Overlay, Step};
+use crate::ground::{Contact, Id, address_id};
+use crate::overlay::{Geometry, Lookup, Overlay, Step};
+use std::collections::BTreeMap;
 
 /// How many contacts a search starts with. Guess: enough that one of them lives.
 const START: usize = 24;
+
+/// Most contacts of one public network (/24, or /64 of IPv6) that a search hears of: who owns few addresses and invents
+/// many ids neither leads it round in circles nor aims it at somebody else's machine. Not on the ring, where whole networks
+/// live on one machine, one hop after the other. Guess: twice as many as keep a value.
+const MAX_OF_NETWORK: usize = 16;
 
 /// What a search wants done.
 #[derive(Debug)]
@@ -51,6 +57,8 @@ pub(super) struct Search {
     thorough: bool,
     /// Only contacts of this address family take part: IPv4 and IPv6 are two networks (BEP 32).
     v6: Option<bool>,
+    /// How many were heard of in each public network.
+    networks: BTreeMap<u64, usize>,
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
     hop_by_hop: bool,
     step_back: bool,
@@ -84,7 +92,8 @@ impl Search {
     fn new(overlay: &dyn Overlay, key: Id, asks: Asks) -> Search {
         let hop_by_hop = matches!(asks, Asks::Nodes(Some(_))) && overlay.next_hop().is_some();
         let lookup = Lookup::new(overlay.geometry(), key, overlay.width());
-        Search { lookup, asks, thorough: false, v6: None, hop_by_hop, step_back: false, stepping_back: None }
+        let networks = BTreeMap::new();
+        Search { lookup, asks, thorough: false, v6: None, networks, hop_by_hop, step_back: false, stepping_back: None }
     }
 
     /// Counts ourselves among those who keep things.
@@ -151,9 +160,19 @@ impl Search {
 
     fn hear_of(&mut self, named: &[Contact]) {
         for contact in named {
-            if self.concerns(*contact) {
+            if self.concerns(*contact) && !self.lookup.knows(contact.id) && self.has_room_for(*contact) {
                 self.lookup.hear_of(*contact);
             }
         }
+    }
+
+    /// Counts it among those of its network, if they are not too many.
+    fn has_room_for(&mut self, contact: Contact) -> bool {
+        if self.lookup.geometry() == Geometry::Ring || address_id::is_exempt(contact.addr.ip()) {
+            return true;
+        }
+        let count = self.networks.entry(address_id::network(contact.addr.ip())).or_default();
+        *count += 1;
+        *count <= MAX_OF_NETWORK
     }
 }

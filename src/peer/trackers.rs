@@ -31,7 +31,13 @@ struct Announced {
 
 impl Trackers {
     /// No more can be kept of this: tokens for it are withheld.
-    pub fn is_full_for(&self, info_hash: Id) -> bool {
+    pub fn is_full_for(&mut self, now: Moment, info_hash: Id) -> bool {
+        // Else, once full, it stayed so: without tokens nobody announces any more.
+        self.sweep(now);
+        self.has_no_room_for(info_hash)
+    }
+
+    fn has_no_room_for(&self, info_hash: Id) -> bool {
         match self.torrents.get(&info_hash) {
             Some(peers) => peers.len() >= MAX_PEERS_KEPT,
             None => self.torrents.len() >= MAX_TORRENTS,
@@ -42,7 +48,7 @@ impl Trackers {
     pub fn put(&mut self, now: Moment, info_hash: Id, addr: SocketAddr, seed: bool, file: Option<Holding>) -> bool {
         self.sweep(now);
         let known = self.torrents.get(&info_hash).is_some_and(|peers| peers.contains_key(&addr));
-        let room = known || !self.is_full_for(info_hash);
+        let room = known || !self.has_no_room_for(info_hash);
         if room {
             let announced = Announced { until: now + GOOD_FOR, seed, file };
             self.torrents.entry(info_hash).or_default().insert(addr, announced);
@@ -73,7 +79,8 @@ impl Trackers {
     }
 
     /// Some of the torrents, by chance.
-    pub fn samples(&self, chance: &mut Chance) -> Samples {
+    pub fn samples(&mut self, now: Moment, chance: &mut Chance) -> Samples {
+        self.sweep(now);
         let mut ids: Vec<Id> = self.torrents.keys().copied().collect();
         let num = ids.len() as u64;
         draw(&mut ids, MAX_SAMPLES, chance);
@@ -127,7 +134,7 @@ mod tests {
         assert!(trackers.peers(later, torrent, true, &mut chance).is_empty());
         assert!(trackers.peers(Moment::START + GOOD_FOR, torrent, false, &mut chance).is_empty());
         trackers.put(Moment::START + GOOD_FOR, Id::ZERO, addr(1), false, None);
-        assert_eq!(trackers.samples(&mut chance).ids, [Id::ZERO]);
+        assert_eq!(trackers.samples(Moment::START + GOOD_FOR, &mut chance).ids, [Id::ZERO]);
     }
 
     #[test]
@@ -136,15 +143,26 @@ mod tests {
         let torrent = Id::hashed(b"torrent");
         let kept = (0..1000).filter(|at| trackers.put(Moment::START, torrent, addr(*at), false, None)).count();
         assert_eq!(kept, MAX_PEERS_KEPT);
-        assert!(trackers.is_full_for(torrent) && !trackers.is_full_for(Id::ZERO));
+        assert!(trackers.is_full_for(Moment::START, torrent) && !trackers.is_full_for(Moment::START, Id::ZERO));
         assert!(trackers.put(Moment::START, torrent, addr(0), true, None), "it was in it before");
         assert_eq!(trackers.peers(Moment::START, torrent, false, &mut Chance::seeded(1)).len(), MAX_PEERS);
         for at in 0..2 * MAX_TORRENTS as u32 {
             trackers.put(Moment::START, Id::hashed(&at.to_be_bytes()), addr(1), false, None);
         }
         assert_eq!(trackers.torrents.len(), MAX_TORRENTS);
-        let samples = trackers.samples(&mut Chance::seeded(1));
+        let samples = trackers.samples(Moment::START, &mut Chance::seeded(1));
         assert_eq!((samples.num, samples.ids.len()), (MAX_TORRENTS as u64, MAX_SAMPLES));
+    }
+
+    #[test]
+    fn what_was_full_has_room_again_though_nobody_announces() {
+        let mut trackers = Trackers::default();
+        for at in 0..MAX_TORRENTS as u32 {
+            trackers.put(Moment::START, Id::hashed(&at.to_be_bytes()), addr(1), false, None);
+        }
+        assert!(trackers.is_full_for(Moment::START, Id::ZERO));
+        assert!(!trackers.is_full_for(Moment::START + GOOD_FOR, Id::ZERO));
+        assert_eq!(trackers.samples(Moment::START + GOOD_FOR, &mut Chance::seeded(1)).num, 0);
     }
 
     #[test]

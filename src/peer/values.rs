@@ -11,6 +11,8 @@ pub(super) const STRANGERS_LIFE: Duration = Duration::from_secs(2 * 3600);
 pub(super) const LIFE: Duration = Duration::from_secs(24 * 3600);
 /// A value of ours is published again so often, by whoever keeps it and was not spared.
 pub(super) const REPUBLISH_EVERY: Duration = Duration::from_secs(3600);
+/// A publication that has to wait for others is due again after this.
+const PUT_OFF_BY: Duration = Duration::from_secs(30);
 /// Most bytes of values, with this much counted for each beside its own.
 const MAX_BYTES: usize = 16 << 20;
 const OVERHEAD: usize = 200;
@@ -92,8 +94,17 @@ impl Values {
 
     /// It was published again: the next time is an hour from now.
     pub fn published(&mut self, now: Moment, target: Id, chance: &mut Chance) {
+        self.publish_after(now, target, chance.around(REPUBLISH_EVERY));
+    }
+
+    /// It is to be published in a moment: too many others are just now.
+    pub fn put_off(&mut self, now: Moment, target: Id, chance: &mut Chance) {
+        self.publish_after(now, target, chance.around(PUT_OFF_BY));
+    }
+
+    fn publish_after(&mut self, now: Moment, target: Id, wait: Duration) {
         if let Some(mut kept) = self.kept.get(&target).cloned().filter(|kept| kept.republish_at != Moment::NEVER) {
-            kept.republish_at = now + chance.around(REPUBLISH_EVERY);
+            kept.republish_at = now + wait;
             self.insert(target, kept);
         }
     }

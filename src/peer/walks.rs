@@ -14,6 +14,9 @@ use std::collections::BTreeSet;
 /// Most walks of one peer under way.
 const MAX_WALKS: usize = 1024;
 
+/// Most of them for our own upkeep: whoever has us keep ten thousand values does not keep us from our own commands.
+const MAX_UPKEEP_WALKS: usize = 256;
+
 /// Counts the walks of one peer.
 pub(super) type WalkId = u64;
 
@@ -74,6 +77,12 @@ impl Walks {
 
     pub fn put_back(&mut self, id: WalkId, walk: Walk) {
         self.open.insert(id, walk);
+    }
+
+    /// So much of our upkeep is under way that the rest has to wait.
+    pub fn are_busy_with_upkeep(&self) -> bool {
+        self.open.len() >= MAX_UPKEEP_WALKS
+            && self.open.values().filter(|walk| walk.ticket.is_none()).count() >= MAX_UPKEEP_WALKS
     }
 
     /// Nothing is under way.
@@ -186,11 +195,8 @@ impl Peer {
     ) {
         let Some(mut walk) = self.walks.take(id) else { return };
         walk.heard.insert(contact.id);
-        if !answer.token.is_empty() {
-            let distance = self.overlay.geometry().keeping(contact.id, walk.target);
-            let candidate = Candidate { contact, token: answer.token.clone(), program };
-            walk.candidates.insert(distance, candidate);
-        }
+        let distance = self.overlay.geometry().keeping(contact.id, walk.target);
+        let token = answer.token.clone();
         let me = self.me.id;
         let named: Vec<Contact> = answer.nodes.iter().copied().filter(|named| named.id != me).collect();
         let search = walk.searches.iter_mut().find(|search| search.concerns(contact));
@@ -198,6 +204,9 @@ impl Peer {
             Goal::Find(finding) => finding.gather(walk.target, contact, answer),
             Goal::Place(placing) => placing.gather(walk.target, contact, &answer),
         };
+        if honest && !token.is_empty() {
+            walk.candidates.insert(distance, Candidate { contact, token, program });
+        }
         match search {
             // Who gives what was not asked for is not asked for anything else either.
             Some(search) if !honest => search.failed(contact.id),

@@ -3,7 +3,7 @@
 use super::compact::{
     MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, contact_in, files_in, id_in, is_set,
 };
-use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, secs_in};
+use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, MAX_NODES_FOR_STRANGERS, secs_in};
 use crate::ground::bencode::{DictWriter, Value, raw};
 use crate::ground::{Bloom, Contact, Holding, Id, Item, Signed};
 use std::net::SocketAddr;
@@ -13,6 +13,10 @@ use std::time::Duration;
 const REST: usize = 330;
 /// Most addresses of peers in one answer: with 8 nodes beside them they leave it below 1024 bytes over IPv4.
 pub const MAX_PEERS: usize = 50;
+/// Most addresses of peers in a lean answer.
+const MAX_LEAN_PEERS: usize = 8;
+/// Longest token taken from an answer: it is sent back, and nobody shall make us send much. Others' have 4 to 20 bytes.
+const MAX_TOKEN: usize = 64;
 /// Most samples of info-hashes in one answer (BEP 51): 400 bytes.
 pub const MAX_SAMPLES: usize = 20;
 
@@ -70,6 +74,16 @@ pub struct Samples {
 }
 
 impl Answer {
+    /// Leaves out what makes it many times as long as its question: whoever asked finds it elsewhere, or asks again.
+    pub fn make_lean(&mut self) {
+        self.nodes.truncate(MAX_NODES_FOR_STRANGERS);
+        self.peers.truncate(MAX_LEAN_PEERS);
+        (self.item, self.left, self.scrape) = (None, None, None);
+        if let Some(samples) = &mut self.samples {
+            samples.ids.clear();
+        }
+    }
+
     pub(super) fn encode(&self, r: &mut DictWriter, from: Id) {
         if let Some(scrape) = &self.scrape {
             r.bytes("BFpe", scrape.peers.as_bytes());
@@ -131,21 +145,37 @@ impl Answer {
                 compact(*addr, &mut bytes);
                 bytes
             };
-            let peers: Vec<Vec<u8>> = self.peers.iter().take(MAX_PEERS).map(compacted).collect();
+            let peers: Vec<Vec<u8>> = self.peers_that_fit().map(compacted).collect();
             r.strings("values", &peers.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
+    }
+
+    fn scrape_bytes(&self) -> usize {
+        if self.scrape.is_some() { 2 * 262 } else { 0 }
+    }
+
+    /// As many peers as leave room for the nodes that lead to more of them.
+    fn peers_that_fit(&self) -> impl Iterator<Item = &SocketAddr> {
+        let nodes = self.nodes.iter().take(MAX_NODES_FOR_STRANGERS).map(node_bytes).sum::<usize>();
+        let mut room = MAX_DATAGRAM.saturating_sub(REST + self.scrape_bytes() + nodes);
+        let fits = move |peer: &&SocketAddr| {
+            let fits = peer_bytes(peer) <= room;
+            room = room.saturating_sub(peer_bytes(peer));
+            fits
+        };
+        self.peers.iter().take(MAX_PEERS).take_while(fits)
     }
 
     /// As many nodes as fit beside the rest: those of IPv4, then those of IPv6.
     fn encode_nodes(&self, r: &mut DictWriter) {
         let value = self.item.as_ref().map_or(0, |item| item.value().len());
-        let scrape = if self.scrape.is_some() { 2 * 262 } else { 0 };
+        let scrape = self.scrape_bytes();
         let samples = self.samples.as_ref().map_or(0, |samples| samples.ids.len() * Id::LEN);
-        let peers = self.peers.iter().take(MAX_PEERS).map(|peer| if peer.is_ipv4() { 8 } else { 21 }).sum::<usize>();
+        let peers = self.peers_that_fit().map(peer_bytes).sum::<usize>();
         let files = self.files.len().min(MAX_FILES).saturating_sub(1) * 68;
         let mut room = MAX_DATAGRAM.saturating_sub(REST + value + scrape + samples + peers + files);
         let mut fits = |node: &&Contact| {
-            let len = if node.addr.is_ipv4() { 26 } else { 38 };
+            let len = node_bytes(node);
             let fits = len <= room;
             room -= if fits { len } else { 0 };
             fits
@@ -175,7 +205,7 @@ impl Answer {
         let gapless = r.get("next").and_then(Value::count).map_or(0, |count| nodes.len().min(count as usize));
         let values = r.get("values").and_then(Value::list).unwrap_or_default();
         let peers = values.iter().filter_map(Value::bytes).filter_map(addr_in).take(2 * MAX_PEERS).collect();
-        let token = r.get("token").and_then(Value::bytes).unwrap_or_default().to_vec();
+        let token = r.get("token").and_then(Value::bytes).filter(|token| token.len() <= MAX_TOKEN);
         let item = raw(datagram, &["r", "v"]).and_then(|value| item_in(r, value));
         let seq = r.get("seq").and_then(Value::int);
         let bloom = |key| r.get(key).and_then(Value::bytes).and_then(Bloom::from_slice);
@@ -187,7 +217,7 @@ impl Answer {
             own: is_set(r, "own"),
             files: files_in(r, "files"),
             lying: is_set(r, "lying"),
-            token,
+            token: token.unwrap_or_default().to_vec(),
             peers,
             told: files_in(r, "told").first().copied(),
             scrape,
@@ -198,6 +228,14 @@ impl Answer {
         };
         Ok((from, answer))
     }
+}
+
+fn node_bytes(node: &Contact) -> usize {
+    if node.addr.is_ipv4() { 26 } else { 38 }
+}
+
+fn peer_bytes(peer: &SocketAddr) -> usize {
+    if peer.is_ipv4() { 8 } else { 21 }
 }
 
 /// The item in an answer, not verified; none where it is neither of the two kinds.

@@ -36,6 +36,8 @@ pub const MAX_DATAGRAM: usize = 1200;
 pub const MAX_NODES: usize = 24;
 /// Most nodes in an answer to strangers, who drop more than 16.
 pub const MAX_NODES_FOR_STRANGERS: usize = 8;
+/// Longest text taken from a refusal, in characters: people are shown it.
+const MAX_REFUSAL_CHARS: usize = 200;
 /// "p2p", wire version 1; the last byte says whether the peer keeps files.
 const VERSION: [u8; 3] = *b"P2\x00";
 
@@ -251,11 +253,13 @@ fn decode_question(datagram: &[u8], text: &Value) -> Result<Body, Refusal> {
     Ok(Body::Question { from, read_only: is_set(text, "ro"), want, question })
 }
 
+/// Its text may be shown at a terminal: a stranger has nothing to command there.
 fn decode_refusal(text: &Value) -> Refusal {
     let parts = text.get("e").and_then(Value::list).unwrap_or_default();
+    let text = parts.get(1).and_then(Value::text).unwrap_or_default();
     Refusal {
         code: parts.first().and_then(Value::int).unwrap_or(201),
-        text: parts.get(1).and_then(Value::text).unwrap_or_default().to_owned(),
+        text: text.chars().filter(|char| !char.is_control()).take(MAX_REFUSAL_CHARS).collect(),
     }
 }
 
@@ -508,6 +512,25 @@ mod tests {
         let written =
             Message { transaction: b"aa".to_vec(), leaving: false, program: Program::Stranger, body: refusal };
         assert_eq!(written.encode(addr()), b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee");
+    }
+
+    #[test]
+    fn a_refusal_commands_no_terminal() {
+        let said = format!("\x1b[2Jno\n{}", "o".repeat(5000));
+        let datagram = [format!("d1:eli201e{}:", said.len()).as_bytes(), said.as_bytes(), b"e1:t2:aa1:y1:ee"].concat();
+        let Body::Refusal(Refusal { text, .. }) = Message::decode(&datagram).unwrap().body else { panic!() };
+        assert!(text.starts_with("[2Jnoo") && text.len() == MAX_REFUSAL_CHARS, "{text:?}");
+    }
+
+    #[test]
+    fn tokens_nobody_would_give_are_not_taken() {
+        let answer = |len: usize| {
+            let token = "x".repeat(len);
+            let datagram = format!("d1:rd2:id20:abcdefghij01234567895:token{len}:{token}e1:t2:aa1:y1:re");
+            let Body::Answer { answer, .. } = Message::decode(datagram.as_bytes()).unwrap().body else { panic!() };
+            answer.token.len()
+        };
+        assert_eq!([20, 64, 65, 10_000].map(answer), [20, 64, 0, 0]);
     }
 
     #[test]
