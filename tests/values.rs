@@ -152,9 +152,9 @@ fn who_announces_a_torrent_is_found_and_counted() {
     let mut world = world(8, true, 0.02, 40);
     let info_hash = Id::hashed(b"torrent");
     let members = world.members();
-    for at in 0..10 {
+    for (at, member) in members.iter().enumerate().take(10) {
         let port = (at % 2 == 0).then_some(6881);
-        world.order(members[at], Command::Announce { info_hash, port, seed: at < 7 });
+        world.order(*member, Command::Announce { info_hash, port, seed: at < 7 });
     }
     world.run_for(10 * SECOND);
     let find = world.order(members[30], Command::FindPeers { info_hash, scrape: true });

@@ -127,7 +127,7 @@ pub fn as_text(value: &[u8]) -> Option<&[u8]> {
 
 /// What its owner signs with: an ed25519 pair.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(SigningKey);
+pub struct Secret(Box<SigningKey>);
 
 impl Secret {
     /// What is hashed with a name, so that the pair is nobody's elsewhere. Part of the wire: it cannot change.
@@ -135,7 +135,7 @@ impl Secret {
 
     /// The pair that grows from `seed`.
     pub fn from_seed(seed: [u8; 32]) -> Secret {
-        Secret(SigningKey::from_bytes(&seed))
+        Secret(Box::new(SigningKey::from_bytes(&seed)))
     }
 
     /// The pair that everybody derives who knows the name: all of them can read and change its values.

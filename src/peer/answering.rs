@@ -12,7 +12,7 @@ const MAX_LOOKS: usize = 64;
 /// A request that waits for a look into the working folder.
 pub(super) enum PendingLook {
     /// Somebody asked.
-    Question { asker: Asking, transaction: Vec<u8>, name: FileName, answer: krpc::Answer },
+    Question { asker: Asking, transaction: Vec<u8>, name: FileName, answer: Box<krpc::Answer> },
     /// We ask ourselves.
     Errand(ErrandId),
 }
@@ -136,7 +136,7 @@ impl Peer {
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
                         let ticket = self.fresh_ticket();
                         self.out.push_back(Output::Look { ticket, name: name.clone() });
-                        let look = PendingLook::Question { asker: asking, transaction, name, answer };
+                        let look = PendingLook::Question { asker: asking, transaction, name, answer: Box::new(answer) };
                         self.looks.insert(ticket, look);
                         return;
                     }
@@ -280,7 +280,7 @@ impl Peer {
             Some(PendingLook::Question { asker, transaction, name, mut answer }) => {
                 answer.lying = found;
                 self.tell_request(name, &answer);
-                let body = Body::Answer { from: self.me.id, seen_at: None, answer };
+                let body = Body::Answer { from: self.me.id, seen_at: None, answer: *answer };
                 self.reply(now, asker, transaction, body, true);
             }
             Some(PendingLook::Errand(errand)) => self.errand_looked(now, errand, found),

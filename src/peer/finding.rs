@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// What is looked for, and what of it has been found.
 pub(super) enum Finding {
     Value { sought: Sought, best: Option<(Item, Option<Duration>)>, lacking: BTreeSet<Id> },
-    Peers { scrape: Option<Scrape>, wants_scrape: bool, peers: BTreeSet<SocketAddr> },
+    Peers { scrape: Option<Box<Scrape>>, wants_scrape: bool, peers: BTreeSet<SocketAddr> },
     Samples { ids: BTreeSet<Id>, num: u64 },
 }
 
@@ -110,7 +110,7 @@ impl Peer {
 
     pub(super) fn start_find_peers(&mut self, now: Moment, ticket: Ticket, info_hash: Id, wants_scrape: bool) {
         let own = [false, true].map(|v6| self.keeping.trackers.peers(now, info_hash, v6, &mut self.chance));
-        let scrape = wants_scrape.then(|| self.keeping.trackers.scrape(now, info_hash));
+        let scrape = wants_scrape.then(|| Box::new(self.keeping.trackers.scrape(now, info_hash)));
         let finding = Finding::Peers { scrape, wants_scrape, peers: own.into_iter().flatten().collect() };
         self.start_walk(now, Some(ticket), info_hash, Goal::Find(finding));
     }

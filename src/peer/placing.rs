@@ -151,7 +151,7 @@ impl Peer {
         {
             return self.answer(ticket, Answer::Unable(bad.to_string()));
         }
-        self.start_walk(now, Some(ticket), target, Goal::Place(Placing::new(what, left)));
+        self.start_walk(now, Some(ticket), target, Goal::place(Placing::new(what, left)));
     }
 
     pub(super) fn start_announce(
@@ -164,13 +164,13 @@ impl Peer {
         file: Option<Holding>,
     ) {
         let what = Thing::Announcement { port, seed, file };
-        self.start_walk(now, ticket, info_hash, Goal::Place(Placing::new(what, None)));
+        self.start_walk(now, ticket, info_hash, Goal::place(Placing::new(what, None)));
     }
 
     /// Publishes a value again that is kept here, or was published here.
     pub(super) fn publish_again(&mut self, now: Moment, item: Item, left: Duration) {
         let target = item.target();
-        self.start_walk(now, None, target, Goal::Place(Placing::new(Thing::Item(item), Some(left))));
+        self.start_walk(now, None, target, Goal::place(Placing::new(Thing::Item(item), Some(left))));
     }
 
     /// Somebody answered on the way: if it is very probably one of the nearest, it gets its copy now.
@@ -307,7 +307,7 @@ impl Peer {
         if let (true, Some(publication)) = (outdated, again) {
             let what = Thing::Next(publication.clone());
             let again = Placing { restarts: placing.restarts + 1, ..Placing::new(what, placing.left) };
-            return self.start_walk(now, walk.ticket, walk.target, Goal::Place(again));
+            return self.start_walk(now, walk.ticket, walk.target, Goal::place(again));
         }
         let answer = match (placing.what, placing.refusal) {
             (Thing::Announcement { .. }, _) => Answer::Announced(placing.copies),

@@ -51,7 +51,7 @@ pub(super) struct Candidate {
 
 pub(super) enum Goal {
     Find(Finding),
-    Place(Placing),
+    Place(Box<Placing>),
 }
 
 #[derive(PartialEq, Eq)]
@@ -274,6 +274,11 @@ impl Peer {
 }
 
 impl Goal {
+    /// To store something.
+    pub fn place(placing: Placing) -> Goal {
+        Goal::Place(Box::new(placing))
+    }
+
     fn asks(&self) -> Asks {
         match self {
             Goal::Find(finding) => finding.asks(),
