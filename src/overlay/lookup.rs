@@ -13,6 +13,10 @@
 use crate::ground::{Contact, Id};
 use std::collections::BTreeMap;
 
+/// So many of the nearest must answer at least where many have died. Guess: as many as one answer names; what it brings
+/// is measured by benches/kademlia_figures.rs.
+const INSISTENT: usize = 24;
+
 /// How nearness is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Geometry {
@@ -68,6 +72,8 @@ pub struct Lookup {
     key: Id,
     geometry: Geometry,
     width: usize,
+    /// How many of the nearest must have answered.
+    needed: usize,
     by_approach: BTreeMap<Id, Candidate>,
     /// Keeping distance to approach distance: the same candidates by the other ruler.
     by_keeping: BTreeMap<Id, Id>,
@@ -96,7 +102,8 @@ impl Lookup {
 
     /// A lookup of `key` with at most `width` (Kademlia's α) questions open.
     pub fn new(geometry: Geometry, key: Id, width: usize) -> Lookup {
-        Lookup { key, geometry, width, by_approach: BTreeMap::new(), by_keeping: BTreeMap::new(), asked: 0 }
+        let needed = geometry.needed();
+        Lookup { key, geometry, width, needed, by_approach: BTreeMap::new(), by_keeping: BTreeMap::new(), asked: 0 }
     }
 
     /// Counts the asker itself among those who have answered, as a possible keeper. It is never asked.
@@ -174,6 +181,19 @@ impl Lookup {
         }
     }
 
+    /// Those who answered lead nowhere: whoever is late and might be needed is waited for from now on. In Kademlia, where
+    /// a third of all asked are silent, many more than the k nearest must answer: all who know a far region know mostly
+    /// the same few of it, the oldest, and when these have died others farther off may know somebody else.
+    pub fn insist(&mut self) {
+        let silent = |candidate: &&Candidate| matches!(candidate.state, State::Late | State::Failed);
+        let silent = self.by_approach.values().filter(silent).count();
+        if matches!(self.geometry, Geometry::Xor { .. }) && 3 * silent >= self.asked {
+            self.needed = INSISTENT.max(3 * self.needed);
+        }
+        let late = self.by_approach.values_mut().filter(|candidate| candidate.state == State::Late);
+        late.for_each(|candidate| candidate.state = State::Slow);
+    }
+
     /// It will not answer.
     pub fn failed(&mut self, id: Id) {
         self.set(id, State::Failed);
@@ -192,7 +212,7 @@ impl Lookup {
 
     /// The next one whose answer is needed and was not asked for: first those on the way, then the keepers.
     fn wanted(&self) -> Option<Contact> {
-        let needed = self.geometry.needed();
+        let needed = self.needed;
         let way = self.promising().take(needed).find(|candidate| candidate.state == State::Unasked);
         let arrived = || self.promising().take(needed).all(|candidate| candidate.state == State::Answered);
         let keeper = || {
@@ -203,7 +223,7 @@ impl Lookup {
     }
 
     fn open_matters(&self) -> bool {
-        let needed = self.geometry.needed();
+        let needed = self.needed;
         let open = |candidate: &Candidate| matches!(candidate.state, State::Asked | State::Slow | State::Late);
         self.promising().take(needed).any(open) || self.nearest_keepers().take(needed).any(open)
     }
@@ -359,6 +379,26 @@ mod tests {
         lookup.late(Id::numbered(1));
         assert_eq!(lookup.next_step(), Step::Ask(contact(Id::numbered(3))));
         lookup.answered(Id::numbered(1), &[]);
+        assert_eq!(lookup.next_step(), Step::Done);
+    }
+
+    #[test]
+    fn when_nothing_was_found_the_late_are_waited_for_and_others_farther_off_are_asked() {
+        let [one, two, three, four] = [1, 2, 3, 4].map(|number| contact(Id::numbered(number)));
+        let mut lookup = Lookup::new(Geometry::Xor { k: 2 }, Id::ZERO, 1);
+        [one, two, three, four].iter().for_each(|contact| lookup.hear_of(*contact));
+        assert_eq!(lookup.next_step(), Step::Ask(one));
+        lookup.late(one.id);
+        for next in [two, three] {
+            assert_eq!(lookup.next_step(), Step::Ask(next));
+            lookup.answered(next.id, &[]);
+        }
+        assert_eq!(lookup.next_step(), Step::Done);
+        lookup.insist();
+        assert_eq!(lookup.next_step(), Step::Ask(four));
+        lookup.answered(four.id, &[]);
+        assert_eq!(lookup.next_step(), Step::Wait);
+        lookup.failed(one.id);
         assert_eq!(lookup.next_step(), Step::Done);
     }
 

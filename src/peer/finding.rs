@@ -61,6 +61,15 @@ impl Finding {
         true
     }
 
+    /// Nobody had anything yet.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Finding::Value { best, .. } => best.is_none(),
+            Finding::Peers { peers, .. } => peers.is_empty(),
+            Finding::Samples { ids, .. } => ids.is_empty(),
+        }
+    }
+
     /// Nothing better can come: the first copy of an immutable value that verifies is all there is to know.
     pub fn is_content(&self) -> bool {
         matches!(self, Finding::Value { best: Some((Item::Immutable(_), _)), .. })

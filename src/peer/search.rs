@@ -55,6 +55,8 @@ pub(super) struct Search {
     asks: Asks,
     /// Who is late once is waited for before the end: a file is not to be given to the next one for a lost datagram.
     thorough: bool,
+    /// Nothing was found among those in time: everybody is waited for until it answers or is silent.
+    patient: bool,
     /// Only contacts of this address family take part: IPv4 and IPv6 are two networks (BEP 32).
     v6: Option<bool>,
     /// How many were heard of in each public network.
@@ -92,8 +94,17 @@ impl Search {
     fn new(overlay: &dyn Overlay, key: Id, asks: Asks) -> Search {
         let hop_by_hop = matches!(asks, Asks::Nodes(Some(_))) && overlay.next_hop().is_some();
         let lookup = Lookup::new(overlay.geometry(), key, overlay.width());
-        let networks = BTreeMap::new();
-        Search { lookup, asks, thorough: false, v6: None, networks, hop_by_hop, step_back: false, stepping_back: None }
+        Search {
+            lookup,
+            asks,
+            thorough: false,
+            patient: false,
+            v6: None,
+            networks: BTreeMap::new(),
+            hop_by_hop,
+            step_back: false,
+            stepping_back: None,
+        }
     }
 
     /// Counts ourselves among those who keep things.
@@ -106,6 +117,12 @@ impl Search {
     pub fn thorough(mut self) -> Search {
         self.thorough = true;
         self
+    }
+
+    /// Waits for all who are late, from now on, until each answers or is silent. False if it did so already.
+    pub fn be_patient(&mut self) -> bool {
+        self.lookup.insist();
+        !std::mem::replace(&mut self.patient, true)
     }
 
     /// It takes part in this search.
@@ -139,6 +156,7 @@ impl Search {
     pub fn late(&mut self, id: Id, attempts: u32) {
         match attempts {
             _ if self.hop_by_hop => {}
+            _ if self.patient => self.lookup.slow(id),
             1 if self.thorough => self.lookup.slow(id),
             _ => self.lookup.late(id),
         }

@@ -33,6 +33,11 @@ impl Peer {
         }
     }
 
+    /// Up to `count` contacts near a key: those it would name to who asks.
+    pub fn near(&self, key: Id, count: usize) -> Vec<Contact> {
+        self.overlay.near(key, count).contacts
+    }
+
     /// Who it is.
     pub fn id(&self) -> Id {
         self.me.id

@@ -68,6 +68,15 @@ impl Walk {
     pub fn asked(&self) -> usize {
         self.searches.iter().map(|search| search.lookup.asked()).sum()
     }
+
+    /// All who are late are waited for from now on. False if that is so already.
+    fn be_patient(&mut self) -> bool {
+        let mut news = false;
+        for search in &mut self.searches {
+            news |= search.be_patient();
+        }
+        news
+    }
 }
 
 impl Walks {
@@ -157,7 +166,14 @@ impl Peer {
                 }
             }
         }
-        if done { self.arrived(now, id, walk) } else { self.walks.put_back(id, walk) }
+        if !done {
+            return self.walks.put_back(id, walk);
+        }
+        // Where many have died, the only way to what is looked for may lead through one lost datagram.
+        if walk.goal.found_nothing() && walk.be_patient() {
+            return self.go_on_walking(now, id, walk);
+        }
+        self.arrived(now, id, walk)
     }
 
     /// The nearest have answered. On the ring only one of the keepers had to: the others are asked now.
@@ -283,6 +299,14 @@ impl Goal {
         match self {
             Goal::Find(finding) => finding.asks(),
             Goal::Place(placing) => placing.asks(),
+        }
+    }
+
+    /// It was to find something, and has not yet.
+    fn found_nothing(&self) -> bool {
+        match self {
+            Goal::Find(finding) => finding.is_empty(),
+            Goal::Place(_) => false,
         }
     }
 }

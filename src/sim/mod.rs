@@ -205,6 +205,11 @@ impl World {
         self.hosts[at].peer.view()
     }
 
+    /// Whom a peer would name to who asks about a key.
+    pub fn near(&self, at: PeerIndex, key: Id, count: usize) -> Vec<Contact> {
+        self.hosts[at].peer.near(key, count)
+    }
+
     /// How many peers were ever started.
     pub fn started(&self) -> usize {
         self.hosts.len()

@@ -119,7 +119,16 @@ impl Kademlia {
 
     /// Up to `count` of each family, nearest first.
     fn nearest(&self, key: Id, count: usize, wanted: impl Fn(&Entry) -> bool + Copy) -> Vec<Contact> {
-        let [mut all, others] = [0, 1].map(|family| self.tables[family].nearest(key, count, wanted));
+        self.merged(key, |table| table.nearest(key, count, wanted))
+    }
+
+    /// Up to `count` of each family that may be handed out.
+    fn nearest_good(&self, key: Id, count: usize) -> Vec<Contact> {
+        self.merged(key, |table| table.nearest_heard(key, count, |entry| entry.is_good(self.now)))
+    }
+
+    fn merged(&self, key: Id, nearest: impl Fn(&Table) -> Vec<Contact>) -> Vec<Contact> {
+        let [mut all, others] = [0, 1].map(|family| nearest(&self.tables[family]));
         if !others.is_empty() {
             all.extend(others);
             all.sort_by(|one, other| nearer(key, one, other));
@@ -262,7 +271,9 @@ impl Overlay for Kademlia {
     }
 
     fn near(&self, key: Id, count: usize) -> Near {
-        let good = self.nearest(key, count, |entry| entry.is_good(self.now));
+        // Those who wait are named too: everybody's buckets hold the same oldest few of a far region, and when these die
+        // together nobody would know anybody there.
+        let good = self.nearest_good(key, count);
         let contacts = if good.is_empty() { self.nearest(key, count, |_| true) } else { good };
         Near { contacts, gapless: 0, everybody: false }
     }

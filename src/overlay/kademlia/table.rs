@@ -145,7 +145,22 @@ impl Table {
 
     /// Up to `count` of those `wanted`, nearest to the key first. Looks into no more buckets than it must.
     pub fn nearest(&self, key: Id, count: usize, wanted: impl Fn(&Entry) -> bool) -> Vec<Contact> {
-        let count = count.min(self.len);
+        self.nearest_of(key, count.min(self.len), |bucket| bucket.entries().iter().filter(|entry| wanted(entry)))
+    }
+
+    /// The same of all who ever answered, those who wait for a place included.
+    pub fn nearest_heard(&self, key: Id, count: usize, wanted: impl Fn(&Entry) -> bool) -> Vec<Contact> {
+        self.nearest_of(key, count, |bucket| {
+            bucket.entries().iter().chain(bucket.waiting()).filter(|entry| wanted(entry))
+        })
+    }
+
+    fn nearest_of<'a, I: Iterator<Item = &'a Entry>>(
+        &'a self,
+        key: Id,
+        count: usize,
+        wanted: impl Fn(&'a Bucket) -> I,
+    ) -> Vec<Contact> {
         let mut found: Vec<Contact> = Vec::with_capacity(count);
         for bucket in self.outwards(key) {
             if found.len() == count {
@@ -153,7 +168,7 @@ impl Table {
             }
             // All in this bucket are nearer to the key than all in those that follow.
             let first = found.len();
-            for entry in bucket.entries().iter().filter(|entry| wanted(entry)) {
+            for entry in wanted(bucket) {
                 let farther = |other: &&Contact| nearer(key, &entry.contact, other).is_lt();
                 let behind = found[first..].iter().rev().take_while(farther).count();
                 let full = found.len() == count;
