@@ -185,3 +185,23 @@ fn a_keeper_that_comes_back_has_what_it_noted() {
         assert_eq!(found(&mut world, 20), 20);
     }
 }
+
+#[test]
+fn a_node_that_comes_back_finds_its_network_by_itself() {
+    let mut world = world(10, true, 0.02, 40);
+    set_many(&mut world, 10, 20);
+    let gone = world.members()[7];
+    let known = world.view(gone).contacts.len();
+    world.kill(gone);
+    world.run_for(60 * SECOND);
+    // Nobody is named to it: it has only what it noted.
+    let back = world.restart_alone(gone);
+    world.run_for(30 * SECOND);
+    assert!(world.view(back).contacts.len() * 2 > known, "{} of {known}", world.view(back).contacts.len());
+    let gets: Vec<Ticket> = (0..20).map(|at| world.get(back, &format!("key {at}"))).collect();
+    world.run_for(20 * SECOND);
+    assert!(gets.iter().enumerate().all(|(at, get)| world.text(*get) == Some(&format!("value {at}"))));
+    let set = world.set(back, "news", "I am back");
+    world.run_for(5 * SECOND);
+    assert!(matches!(answered(&world, set), Some(Answer::Put { copies, .. }) if copies.len() >= 8));
+}

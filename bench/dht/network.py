@@ -14,7 +14,7 @@ from driver import Driver  # noqa: E402
 
 def options(about, **more):
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("client", choices=["libtorrent", "bittorrent-dht"])
+    parser.add_argument("client", choices=["libtorrent", "bittorrent-dht", "p2p"])
     parser.add_argument("--seed", type=int, default=1)
     for name, default in more.items():
         parser.add_argument(f"--{name}", type=int, default=default)

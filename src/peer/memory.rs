@@ -16,6 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Contacts are noted so often. Guess: a table changes slowly.
 const NOTE_CONTACTS_EVERY: Duration = Duration::from_secs(60);
+/// And for the first time so soon after the start.
+const NOTE_CONTACTS_FIRST: Duration = Duration::from_secs(5);
 /// Most contacts noted. Guess: more than enough to find one that still lives.
 const MAX_CONTACTS: usize = 64;
 
@@ -32,7 +34,7 @@ pub(super) struct Notes {
 
 impl Notes {
     pub fn new(now: Moment) -> Notes {
-        Notes { contacts_at: now + NOTE_CONTACTS_EVERY, noted: Vec::new() }
+        Notes { contacts_at: now + NOTE_CONTACTS_FIRST, noted: Vec::new() }
     }
 }
 

@@ -23,8 +23,8 @@
 //! };
 //! let mut peer = Peer::new(Moment::START, config);
 //! while let Some(output) = peer.poll() {
-//!     // 1. Do what it wants: here, send the first datagram to peer 4.
-//!     assert!(matches!(output, Output::Send { .. }));
+//!     // 1. Do what it wants: here, note something for its next run, and send the first datagram to peer 4.
+//!     assert!(matches!(output, Output::Note { .. } | Output::Send { .. }));
 //! }
 //! // 2. Sleep until something happens or peer.wake_at() has come.  3. Tell it: peer.handle(now, input).  4. Again.
 //! assert!(peer.wake_at() > Moment::START);

@@ -14,6 +14,8 @@ INSTALLED = HERE.parent.parent / "target" / "interop"
 WORDS = {
     "libtorrent": [INSTALLED / "venv/bin/python", "-W", "ignore", HERE / "libtorrent_node.py"],
     "bittorrent-dht": ["node", HERE / "bittorrent_dht_node.mjs"],
+    # cargo build --release --example dht_driver
+    "p2p": [INSTALLED.parent / "release/examples/dht_driver"],
 }
 
 

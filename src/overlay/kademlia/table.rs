@@ -203,8 +203,11 @@ impl Table {
         let Tuning { k, wide, .. } = self.tuning;
         let len = self.buckets[at].len();
         let usual = WIDE.get(at).filter(|_| wide).map_or(k, |size| k.max(*size));
-        let is_last = at + 1 == self.buckets.len();
-        len >= usual && (is_last || len >= SURROUNDINGS * k || self.nearer_than(at) >= k)
+        if at + 1 == self.buckets.len() {
+            // However wide it may become once it is not the last: what is one range is refreshed as one.
+            return len >= k;
+        }
+        len >= usual && (len >= SURROUNDINGS * k || self.nearer_than(at) >= k)
     }
 
     fn can_split(&self, at: usize) -> bool {
