@@ -198,7 +198,10 @@ impl Peer {
             }
             Thing::Announcement { port, seed, file } => {
                 let addr = SocketAddr::new(self.me.addr.ip(), port.unwrap_or(self.me.addr.port()));
-                self.keeping.trackers.put(now, target, addr, *seed, *file);
+                // Who listens at all addresses does not know which one others reach: they note the one they see.
+                if !addr.ip().is_unspecified() {
+                    self.keeping.trackers.put(now, target, addr, *seed, *file);
+                }
             }
             Thing::Next(_) => unreachable!("its version is known before it is kept anywhere"),
         }
