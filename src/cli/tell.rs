@@ -48,9 +48,14 @@ impl Teller {
             News::JoinFailed(JoinError::Silence(addr)) => {
                 vec![Line::Aside(format!("Nobody answers at {addr}: start that peer first, or name another one"))]
             }
-            News::JoinFailed(JoinError::Taken(addr)) => vec![Line::Aside(format!(
-                "The ring has a peer with this number already, at {addr}: choose another number"
-            ))],
+            News::JoinFailed(JoinError::Taken(addr)) => vec![Line::Aside(match self.naming {
+                Naming::Numbered | Naming::NumberedPeers => {
+                    format!("The ring has a peer with this number already, at {addr}: choose another number")
+                }
+                Naming::Hashed => {
+                    format!("A peer at {addr} has our id already: start in another --dir, or use more --bits")
+                }
+            })],
             News::SuccessorsChanged(successors) => self.successors("My new", *successors),
             News::Departing(peer) => out(format!("{} will depart from the network", self.peer(*peer))),
             News::Dead(peer) => out(format!("{} is no longer alive", self.peer(*peer))),
