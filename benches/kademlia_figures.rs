@@ -1,12 +1,13 @@
 //! Figures of whole Kademlia networks, beside the ring's, as tables in Markdown:
-//! `cargo bench --no-default-features --bench kademlia_figures [-- lost|hops|reach|speed …]`.
+//! `cargo bench --no-default-features --bench kademlia_figures [-- lost|hops|reach|speed|dead …]`.
 //!
 //! What they say is in `docs/kademlia-figures.md`.
 
-use p2p::ground::{Chance, Contact, Id};
+use p2p::ground::item::text_value;
+use p2p::ground::{Chance, Contact, Id, Item};
 use p2p::overlay::{Geometry, Lookup, Step, Tuning};
-use p2p::peer::{Answer, Command, Sought, Ticket};
-use p2p::sim::{PeerIndex, Weather, World};
+use p2p::peer::{Answer, Command, Publication, Sought, Ticket};
+use p2p::sim::{Delay, PeerIndex, Weather, World};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
@@ -19,7 +20,9 @@ const DELAY: Duration = Duration::from_millis(50);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    for (name, print) in [("lost", lost as fn()), ("hops", hops), ("reach", reach), ("speed", speed)].into_iter() {
+    for (name, print) in
+        [("lost", lost as fn()), ("hops", hops), ("reach", reach), ("speed", speed), ("dead", dead)].into_iter()
+    {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             print();
         }
@@ -418,6 +421,57 @@ fn speed() {
 }
 
 /// Memory in use, where the system tells (Linux).
+// ---- How long the living wait when a third is dead
+
+/// Two of these one after the other have a median of 156 ms: a round trip on the Internet.
+const INTERNET: Duration = Duration::from_millis(93);
+
+fn dead() {
+    println!("\n### 200 peers, round trips of 156 ms (median), a third just died: how long commands take\n");
+    println!("| | done | p50 | p99 | before: p50 | p99 |");
+    println!("|---|---|---|---|---|---|");
+    let mut world = World::new(1, Weather { delay: Delay::Exponential(INTERNET), ..Weather::default() });
+    world = grown(world.kademlia(Tuning::default()), 200, 5);
+    world.run_for(600 * SECOND);
+    let mut chance = Chance::seeded(1);
+    let texts = |from: usize| (from..from + 200).map(|at| text_value(format!("value {at}").as_bytes()));
+    let values: Vec<Item> = texts(0).map(Item::Immutable).collect();
+    let put = |value: Vec<u8>| Command::Put { publication: Publication::Immutable(value), promised: true };
+    let find = |item: &Item| Command::Find(Sought::Immutable(item.target()));
+    let first = times(&mut world, &mut chance, texts(0).map(put).collect());
+    let found = times(&mut world, &mut chance, values.iter().map(find).collect());
+    let members = world.members();
+    members.iter().skip(1).step_by(3).for_each(|at| world.kill(*at));
+    let again = times(&mut world, &mut chance, values.iter().map(find).collect());
+    let second = times(&mut world, &mut chance, texts(1000).map(put).collect());
+    for (name, before, after) in [("put", first, second), ("get", found, again)] {
+        let ms = |times: &[Duration], share| percentile(times, share).as_millis();
+        let [a, b, c, d] = [ms(&after, 0.5), ms(&after, 0.99), ms(&before, 0.5), ms(&before, 0.99)];
+        println!("| {name} | {} of 200 | {a} ms | {b} ms | {c} ms | {d} ms |", after.len());
+    }
+}
+
+/// Gives the commands at random peers, ten a second; how long those took that succeeded, sorted.
+fn times(world: &mut World, chance: &mut Chance, commands: Vec<Command>) -> Vec<Duration> {
+    let members = world.members();
+    let mut given = Vec::new();
+    for command in commands {
+        given.push(world.order(any(&members, chance), command));
+        world.run_for(SECOND / 10);
+    }
+    world.run_for(20 * SECOND);
+    let took = |ticket: Ticket| {
+        let record = world.record(ticket);
+        match &record.answer {
+            Some((at, Answer::Put { .. } | Answer::Found(_))) => Some(at.since(record.given)),
+            _ => None,
+        }
+    };
+    let mut times: Vec<Duration> = given.into_iter().filter_map(took).collect();
+    times.sort();
+    times
+}
+
 fn resident_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -74,6 +74,8 @@ pub struct Lookup {
     width: usize,
     /// How many of the nearest must have answered.
     needed: usize,
+    /// The last answer named nobody nearer: all that is left is to hear the nearest (Kademlia §2.3).
+    arriving: bool,
     by_approach: BTreeMap<Id, Candidate>,
     /// Keeping distance to approach distance: the same candidates by the other ruler.
     by_keeping: BTreeMap<Id, Id>,
@@ -103,7 +105,8 @@ impl Lookup {
     /// A lookup of `key` with at most `width` (Kademlia's α) questions open.
     pub fn new(geometry: Geometry, key: Id, width: usize) -> Lookup {
         let needed = geometry.needed();
-        Lookup { key, geometry, width, needed, by_approach: BTreeMap::new(), by_keeping: BTreeMap::new(), asked: 0 }
+        let (by_approach, by_keeping) = (BTreeMap::new(), BTreeMap::new());
+        Lookup { key, geometry, width, needed, arriving: false, by_approach, by_keeping, asked: 0 }
     }
 
     /// Counts the asker itself among those who have answered, as a possible keeper. It is never asked.
@@ -140,6 +143,7 @@ impl Lookup {
         if self.by_approach.contains_key(&approach) {
             return;
         }
+        self.arriving &= self.by_approach.keys().next().is_some_and(|nearest| *nearest < approach);
         self.by_approach.insert(approach, candidate);
         self.by_keeping.insert(self.geometry.keeping(contact.id, self.key), approach);
     }
@@ -149,7 +153,7 @@ impl Lookup {
         let open = self.by_approach.values().filter(|candidate| candidate.state == State::Asked).count();
         match self.wanted() {
             Some(contact) if self.asked < Lookup::MAX_QUESTIONS => {
-                if open >= self.width {
+                if open >= self.width_now() {
                     return Step::Wait;
                 }
                 self.asked += 1;
@@ -161,9 +165,15 @@ impl Lookup {
         }
     }
 
+    /// How many questions may be open: at the end as many as must be answered, unless one at a time is wanted.
+    fn width_now(&self) -> usize {
+        if self.arriving && self.width > 1 { self.width.max(self.needed) } else { self.width }
+    }
+
     /// It answered, and named these.
     pub fn answered(&mut self, id: Id, named: &[Contact]) {
         self.set(id, State::Answered);
+        self.arriving = true;
         named.iter().for_each(|contact| self.hear_of(*contact));
     }
 
@@ -363,6 +373,25 @@ mod tests {
         assert_eq!(hop_by_hop(2, 7), (vec![4, 5, 8], 8));
         assert_eq!(hop_by_hop(8, 220), (vec![9, 14, 19, 2], 2));
         assert_eq!(hop_by_hop(5, 8), (vec![8], 8));
+    }
+
+    #[test]
+    fn when_nobody_names_anybody_nearer_all_who_are_needed_are_asked_at_once() {
+        let mut lookup = Lookup::new(Geometry::Xor { k: 4 }, Id::ZERO, 2);
+        (3..=8).for_each(|number| lookup.hear_of(contact(Id::numbered(number))));
+        let mut asked = || {
+            let next = |_| if let Step::Ask(next) = lookup.next_step() { next.id.number() } else { None };
+            let asked: Vec<u8> = (0..9).map_while(next).collect();
+            if asked == [3, 4] {
+                lookup.answered(Id::numbered(3), &[contact(Id::numbered(2))]);
+            } else if asked == [2] {
+                lookup.answered(Id::numbered(2), &[contact(Id::numbered(9))]);
+            }
+            asked
+        };
+        assert_eq!(asked(), [3, 4]);
+        assert_eq!(asked(), [2], "somebody nearer was named");
+        assert_eq!(asked(), [5], "the four nearest are 2 to 5");
     }
 
     #[test]

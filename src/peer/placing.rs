@@ -13,6 +13,8 @@ use crate::ground::{Holding, Item, Signed};
 use crate::overlay::Geometry;
 use std::collections::BTreeSet;
 
+/// So many more than are wanted are given a copy, so that the slowest need not be waited for. Guess: one of five is slow.
+const SPARE: usize = 2;
 /// How often a put starts again because somebody has a later version.
 const MAX_RESTARTS: usize = 4;
 
@@ -177,11 +179,11 @@ impl Peer {
     pub(super) fn place_early(&mut self, now: Moment, id: WalkId, walk: &mut Walk, contact: Contact) {
         let Goal::Place(placing) = &walk.goal else { return };
         let Geometry::Xor { k } = self.overlay.geometry() else { return };
-        if matches!(placing.what, Thing::Next(_)) || placing.given.len() >= k {
+        if matches!(placing.what, Thing::Next(_)) || placing.given.len() >= k + SPARE {
             return;
         }
         let distance = contact.id.xor(walk.target);
-        if self.expected_nearer(distance) < k as f64 / 2.0 {
+        if self.expected_nearer(distance) < k as f64 {
             let candidate = walk.candidates.get(&distance).cloned();
             candidate.into_iter().for_each(|candidate| self.give_to(now, id, walk, candidate));
         }
@@ -226,7 +228,7 @@ impl Peer {
         let wanted = self.copies_wanted() * if self.overlay.geometry() == Geometry::Ring { 1 } else { families };
         loop {
             let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
-            if placing.copies.len() + placing.open.len() >= wanted {
+            if placing.copies.len() + placing.open.len() >= wanted + SPARE {
                 break;
             }
             let next = walk.candidates.values().find(|candidate| !placing.given.contains(&candidate.contact.id));
@@ -235,7 +237,8 @@ impl Peer {
         }
         let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
         let enough = placing.copies.len() >= wanted.min(placing.given.len()).div_ceil(2).max(1);
-        if placing.open.is_empty() && (enough || placing.late.is_empty()) {
+        let all = placing.copies.len() >= wanted;
+        if all || placing.open.is_empty() && (enough || placing.late.is_empty()) {
             self.end_placing(now, walk);
         } else {
             self.walks.put_back(id, walk);
