@@ -236,7 +236,7 @@ impl Peer {
             self.give_to(now, id, &mut walk, candidate);
         }
         let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
-        let enough = placing.copies.len() >= wanted.min(placing.given.len()).div_ceil(2).max(1);
+        let enough = placing.copies.len() >= (wanted.min(placing.given.len()) * 3).div_ceil(4).max(1);
         let all = placing.copies.len() >= wanted;
         if all || placing.open.is_empty() && (enough || placing.late.is_empty()) {
             self.end_placing(now, walk);
