@@ -338,18 +338,23 @@ mod tests {
                 prop_assert!(lookup.asked() < 40, "{} questions", lookup.asked());
             }
         }
+    }
 
-        #[test]
-        fn the_dead_do_not_stop_kademlia(seed: u64, key: [u8; 20]) {
-            let all = network(seed, 200);
-            let key = Id::new(key);
-            let dead: BTreeSet<Id> = all.iter().copied().filter(|id| id.as_bytes()[19] % 3 == 0).collect();
+    /// Not quite always: all eight whom somebody knows in a range may be among the dead.
+    #[test]
+    fn a_third_dead_do_not_stop_kademlia() {
+        let finds_the_nearest = |seed: &u64| {
+            let all = network(*seed, 200);
+            let key = Id::hashed(&seed.to_be_bytes());
+            let dead: BTreeSet<Id> = all.iter().copied().filter(|id| id.as_bytes()[19].is_multiple_of(3)).collect();
             let start = *all.difference(&dead).next().unwrap();
             let geometry = Geometry::Xor { k: 8 };
             let lookup = run(geometry, &all, &dead, start, key);
             let truth = all.difference(&dead).copied().min_by_key(|id| geometry.keeping(*id, key)).unwrap();
-            prop_assert_eq!(lookup.keepers().next().unwrap().id, truth);
-        }
+            lookup.keepers().next().unwrap().id == truth
+        };
+        let found = (0..200).filter(finds_the_nearest).count();
+        assert!(found >= 198, "{found} of 200");
     }
 
     fn hop_by_hop(from: u8, key: u8) -> (Vec<u8>, u8) {
