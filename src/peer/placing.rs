@@ -219,6 +219,12 @@ impl Peer {
                 }
             }
         }
+        // Whoever else got a copy on the way: the nearest are where it will be looked for.
+        let geometry = self.overlay.geometry();
+        for contact in nearest {
+            let candidate = walk.candidates.get(&geometry.keeping(contact.id, walk.target)).cloned();
+            candidate.into_iter().for_each(|candidate| self.give_to(now, id, &mut walk, candidate));
+        }
         self.place_on(now, id, walk);
     }
 
