@@ -1,7 +1,7 @@
 //! Small values in whole networks, in the simulator: on both overlays.
 
 use p2p::ground::item::text_value;
-use p2p::ground::{Chance, Id};
+use p2p::ground::{Chance, Id, Secret};
 use p2p::overlay::Tuning;
 use p2p::peer::{Answer, Command, Publication, Sought, Ticket};
 use p2p::sim::{Weather, World};
@@ -204,4 +204,27 @@ fn a_node_that_comes_back_finds_its_network_by_itself() {
     let set = world.set(back, "news", "I am back");
     world.run_for(5 * SECOND);
     assert!(matches!(answered(&world, set), Some(Answer::Put { copies, .. }) if copies.len() >= 8));
+}
+
+/// Anybody's put of a version of `key`, unpromised as other programs' are: it lives for two hours.
+fn put(key: &str, seq: Option<i64>, cas: Option<i64>, text: &str) -> Command {
+    let value = text_value(text.as_bytes());
+    let publication = Publication::Mutable { secret: Secret::named(key), salt: Vec::new(), seq, cas, value };
+    Command::Put { publication, promised: false }
+}
+
+#[test]
+fn a_put_instead_of_another_version_than_the_one_there_changes_nothing() {
+    let mut world = world(11, true, 0.0, 8);
+    let members = world.members();
+    let first = world.order(members[1], put("motto", Some(5), None, "first"));
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, first), Some(Answer::Put { .. })), "{:?}", world.record(first));
+    // Its giver keeps the value too, and is no exception.
+    let second = world.order(members[2], put("motto", Some(6), Some(4), "second"));
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, second), Some(Answer::Unable(_))), "{:?}", world.record(second));
+    let gets: Vec<Ticket> = members.iter().map(|at| world.get(*at, "motto")).collect();
+    world.run_for(2 * SECOND);
+    assert!(gets.iter().all(|get| world.text(*get) == Some("first")));
 }

@@ -188,11 +188,12 @@ impl Peer {
         now: Moment,
         target: Id,
         what: &Thing,
+        cas: Option<i64>,
         left: Option<Duration>,
     ) -> Result<(), Refusal> {
         match what {
             Thing::Item(item) => {
-                let offer = Offer { item: item.clone(), token: Vec::new(), cas: None, left };
+                let offer = Offer { item: item.clone(), token: Vec::new(), cas, left };
                 self.keeping.values.put(now, &offer, &mut self.chance)?;
                 self.note_value(now, target);
             }

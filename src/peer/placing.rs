@@ -200,7 +200,12 @@ impl Peer {
         let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
         if let Thing::Next(Publication::Mutable { secret, salt, seq, cas, value }) = &placing.what {
             let own = self.keeping.values.get(now, walk.target).and_then(|kept| kept.item.seq());
-            let next = placing.highest_seq.max(own).map_or(1, |seq| seq.saturating_add(1));
+            let there = placing.highest_seq.max(own);
+            if cas.is_some() && there.is_some() && *cas != there {
+                // Whoever does not know the version that is there, we or another one, would take ours.
+                return self.unable(walk.ticket, "it was refused: the version there is another one".to_owned());
+            }
+            let next = there.map_or(1, |seq| seq.saturating_add(1));
             let item = Item::Mutable(secret.sign(salt, seq.unwrap_or(next), value));
             if let Err(bad) = item.verify() {
                 return self.unable(walk.ticket, bad.to_string());
@@ -209,7 +214,7 @@ impl Peer {
             placing.what = Thing::Item(item);
         }
         if nearest.contains(&self.me) && placing.given.insert(self.me.id) {
-            match self.keep_here(now, walk.target, &placing.what, placing.left) {
+            match self.keep_here(now, walk.target, &placing.what, placing.cas, placing.left) {
                 Ok(()) => placing.copies.push(self.me.id),
                 Err(refusal) => {
                     placing.outdated += usize::from(refusal.is_outdated());
