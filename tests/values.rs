@@ -228,3 +228,19 @@ fn a_put_instead_of_another_version_than_the_one_there_changes_nothing() {
     world.run_for(2 * SECOND);
     assert!(gets.iter().all(|get| world.text(*get) == Some("first")));
 }
+
+#[test]
+fn every_command_ends_though_its_peer_is_told_twice_to_leave() {
+    for kademlia in [false, true] {
+        let mut world = world(13, kademlia, 0.0, 12);
+        set_many(&mut world, 13, 20);
+        let leaver = world.members()[3];
+        let get = world.get(leaver, "nothing");
+        let store = world.store(leaver, "file", 1000);
+        let quits = [world.quit(leaver), world.quit(leaver)];
+        world.run_for(5 * SECOND);
+        for ticket in [get, store, quits[0], quits[1]] {
+            assert!(answered(&world, ticket).is_some(), "{:?}", world.record(ticket));
+        }
+    }
+}

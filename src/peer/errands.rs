@@ -48,9 +48,8 @@ impl Peer {
     }
 
     fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
-        if self.standing != Standing::Member || self.leaving.is_some() {
-            let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
-            return self.answer(ticket, Answer::Failed { name, reason: format!("this peer {doing}") });
+        if let Some(reason) = self.unready() {
+            return self.answer(ticket, Answer::Failed { name, reason: reason.to_owned() });
         }
         if self.errands.len() >= MAX_ERRANDS {
             let reason = format!("{MAX_ERRANDS} stores and requests are under way: wait for one to end");

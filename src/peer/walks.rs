@@ -110,9 +110,10 @@ impl Peer {
     }
 
     pub(super) fn start_walk(&mut self, now: Moment, ticket: Option<Ticket>, target: Id, goal: Goal) {
-        if self.standing != Standing::Member || self.leaving.is_some() && ticket.is_some() {
-            let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
-            return self.unable(ticket, format!("this peer {doing}"));
+        // What we keep is seen to until the goodbye.
+        let upkeep = ticket.is_none() && self.standing == Standing::Member;
+        if let Some(reason) = self.unready().filter(|_| !upkeep) {
+            return self.unable(ticket, reason.to_owned());
         }
         if self.walks.open.len() >= MAX_WALKS {
             return self.unable(ticket, format!("{MAX_WALKS} searches are under way: wait for one to end"));
