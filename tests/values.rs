@@ -244,3 +244,19 @@ fn every_command_ends_though_its_peer_is_told_twice_to_leave() {
         }
     }
 }
+
+#[test]
+fn what_was_replaced_does_not_come_back_when_its_successor_ends() {
+    let mut world = world(12, true, 0.0, 12);
+    let members = world.members();
+    let old = world.set(members[1], "motto", "old");
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, old), Some(Answer::Put { .. })), "{:?}", world.record(old));
+    let new = world.order(members[7], put("motto", None, None, "new"));
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, new), Some(Answer::Put { .. })), "{:?}", world.record(new));
+    world.run_for(4 * HOUR);
+    let get = world.get(members[4], "motto");
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, get), Some(Answer::NoValue { .. })), "{:?}", world.record(get));
+}

@@ -182,6 +182,16 @@ impl Peer {
         }
     }
 
+    /// This version is there, signed: an earlier one shall not come back when it has come to its end.
+    pub(super) fn outdate(&mut self, target: Id, seq: Option<i64>) {
+        if self.keeping.values.outdate(target, seq) {
+            self.forget_value(target);
+        }
+        if self.keeping.publications.outdate(target, seq) {
+            self.forget_publication(target);
+        }
+    }
+
     /// We are one of the keepers ourselves.
     pub(super) fn keep_here(
         &mut self,
@@ -245,6 +255,7 @@ impl Peer {
             return Err(Refusal::protocol("bad token"));
         }
         self.keeping.values.put(now, offer, &mut self.chance)?;
+        self.outdate(target, offer.item.seq());
         self.note_value(now, target);
         Ok(Reply::default())
     }

@@ -308,6 +308,7 @@ impl Peer {
         let geometry = self.overlay.geometry();
         placing.copies.sort_by_key(|copy| geometry.keeping(*copy, walk.target));
         let outdated = placing.is_outdated();
+        self.outdate(walk.target, placing.highest_seq);
         let again = placing.source.as_ref().filter(|source| source.may_go_on() && placing.restarts < MAX_RESTARTS);
         if let (true, Some(publication)) = (outdated, again) {
             let what = Thing::Next(publication.clone());

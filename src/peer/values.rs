@@ -87,6 +87,15 @@ impl Values {
         Ok(target)
     }
 
+    /// A later version than this is known of elsewhere: what is kept of an earlier one is dropped. True if it was.
+    pub fn outdate(&mut self, target: Id, seq: Option<i64>) -> bool {
+        let outdated = self.kept.get(&target).is_some_and(|kept| kept.item.seq() < seq);
+        if outdated {
+            self.remove(target);
+        }
+        outdated
+    }
+
     /// A value from an earlier run.
     pub fn restore(&mut self, target: Id, kept: Kept) {
         self.insert(target, kept);
