@@ -225,3 +225,39 @@ impl Peer {
         self.news(News::JoinFailed(error));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, peer};
+    use super::*;
+    use crate::ground::krpc::{Body, Message, Program};
+
+    #[test]
+    fn who_is_remembered_at_another_of_its_addresses_is_not_its_own_rival() {
+        let [here, there, known] = ["0.0.0.0:12001", "127.0.0.1:12001", "127.0.0.1:12004"];
+        let [there, known] = [there, known].map(|addr| addr.parse::<SocketAddr>().unwrap());
+        let mut peer = peer(here, Start::Join(vec![known]), Vec::new());
+        let me = Contact { id: peer.me.id, addr: there };
+        let mut joined = false;
+        for _ in 0..10 {
+            for output in outputs(&mut peer) {
+                match output {
+                    Output::Send { to, bytes } if to == there => {
+                        peer.handle(Moment::START, Input::Datagram { from: there, bytes });
+                    }
+                    Output::Send { to, bytes } => {
+                        let transaction = Message::decode(&bytes).unwrap().transaction;
+                        let answer = krpc::Answer { nodes: vec![me], ..krpc::Answer::default() };
+                        let body = Body::Answer { from: Id::hashed(b"known"), seen_at: None, answer };
+                        let message = Message { transaction, leaving: false, program: Program::Keeper, body };
+                        peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(there) });
+                    }
+                    Output::News(News::JoinFailed(error)) => panic!("{error}"),
+                    Output::News(News::Joined(_)) => joined = true,
+                    _ => {}
+                }
+            }
+        }
+        assert!(joined);
+    }
+}
