@@ -181,15 +181,6 @@ impl Families {
     fn both(self) -> bool {
         self.v4 && self.v6
     }
-
-    /// Whether it is IPv6, for each.
-    fn list(self) -> &'static [bool] {
-        match (self.v4, self.v6) {
-            (true, true) => &[false, true],
-            (false, true) => &[true],
-            _ => &[false],
-        }
-    }
 }
 
 /// What bytes are moved for.

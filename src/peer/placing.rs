@@ -182,7 +182,7 @@ impl Peer {
         }
         let distance = contact.id.xor(walk.target);
         if self.expected_nearer(distance) < k as f64 / 2.0 {
-            let candidate = walk.candidates.get(&distance).cloned();
+            let candidate = walk.candidates.get(&(distance, contact.addr.is_ipv6())).cloned();
             candidate.into_iter().for_each(|candidate| self.give_to(now, id, walk, candidate));
         }
     }
@@ -227,24 +227,32 @@ impl Peer {
 
     /// Gives as many copies as are missing; ends the walk when there is nobody left to give one to.
     fn place_on(&mut self, now: Moment, id: WalkId, mut walk: Walk) {
-        let families = self.families.list().len();
-        let wanted = self.copies_wanted() * if self.overlay.geometry() == Geometry::Ring { 1 } else { families };
-        loop {
-            let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
-            if placing.copies.len() + placing.open.len() >= wanted {
-                break;
-            }
-            let next = walk.candidates.values().find(|candidate| !placing.given.contains(&candidate.contact.id));
-            let Some(candidate) = next.cloned() else { break };
+        while let Some(candidate) = self.next_to_give(&walk) {
             self.give_to(now, id, &mut walk, candidate);
         }
         let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
+        let wanted = self.copies_wanted() * self.networks().len();
         let enough = placing.copies.len() >= wanted.min(placing.given.len()).div_ceil(2).max(1);
         if placing.open.is_empty() && (enough || placing.late.is_empty()) {
             self.end_placing(now, walk);
         } else {
             self.walks.put_back(id, walk);
         }
+    }
+
+    /// The nearest who has not been given a copy, in a network that lacks one: those of IPv4 must not use up what is meant
+    /// for the few of IPv6.
+    fn next_to_give(&self, walk: &Walk) -> Option<Candidate> {
+        let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
+        let own = usize::from(placing.copies.contains(&self.me.id));
+        let has = |id: &Id| placing.copies.contains(id) || placing.open.contains(id);
+        self.networks().iter().find_map(|v6| {
+            let here = |contact: Contact| v6.is_none_or(|v6| contact.addr.is_ipv6() == v6);
+            let here = || walk.candidates.values().filter(move |candidate| here(candidate.contact));
+            let copies = own + here().filter(|candidate| has(&candidate.contact.id)).count();
+            let next = here().find(|candidate| !placing.given.contains(&candidate.contact.id));
+            next.filter(|_| copies < self.copies_wanted()).cloned()
+        })
     }
 
     fn give_to(&mut self, now: Moment, id: WalkId, walk: &mut Walk, candidate: Candidate) {
