@@ -178,6 +178,10 @@ struct Families {
 }
 
 impl Families {
+    fn has(self, v6: bool) -> bool {
+        if v6 { self.v6 } else { self.v4 }
+    }
+
     fn both(self) -> bool {
         self.v4 && self.v6
     }
