@@ -24,7 +24,7 @@ pub(super) struct Placing {
     cas: Option<i64>,
     /// Ours to promise, or passed on: what is left of its life.
     left: Option<Duration>,
-    /// Who has this version already: need not be given it.
+    /// Who has this version already, and may refuse it for that.
     having: BTreeSet<Id>,
     highest_seq: Option<i64>,
     given: BTreeSet<Id>,
@@ -260,10 +260,6 @@ impl Peer {
         let Candidate { contact, token, program } = candidate;
         if !placing.given.insert(contact.id) || !Peer::fits_its_address(contact) {
             return;
-        }
-        // Strangers forget a value after two hours: they are given it again though they have it.
-        if placing.left.is_some() && program != Program::Stranger && placing.having.contains(&contact.id) {
-            return placing.copies.push(contact.id);
         }
         let question = match &placing.what {
             Thing::Item(item) => {
