@@ -190,3 +190,17 @@ fn nodes_with_a_folder_keep_their_ids() {
     again.sort();
     assert_eq!(first, again);
 }
+
+#[test]
+fn what_is_put_in_both_families_is_found_in_each() {
+    let many = Network::start(60, &[]);
+    let few = Network::start(1, &["--listen", "[::1]:0"]);
+    let both = format!("{},{}", many.addrs[3], few.addrs[0]);
+    for number in 0..4 {
+        let put = run(&["put", &format!("value {number}"), "--json", "--bootstrap", &both], b"");
+        let key = object(&put)["key"].as_str().unwrap().to_owned();
+        for network in [&many, &few] {
+            assert_eq!(network.done(0, &["get", &key])["value"], json!(format!("value {number}")));
+        }
+    }
+}

@@ -207,3 +207,25 @@ fn same_seed_same_run() {
     assert_eq!(fingerprint(11), fingerprint(11));
     assert_ne!(fingerprint(11), fingerprint(12));
 }
+
+#[test]
+fn files_are_not_tried_to_be_left_with_nodes_that_keep_none() {
+    let mut world = World::new(31, stormy(0.0)).kademlia(Tuning::default());
+    world.keep_files(false);
+    let first = world.start_alone();
+    for _ in 1..80 {
+        world.join(first);
+        world.run_for(SECOND / 5);
+    }
+    world.keep_files(true);
+    let ours = world.join(first);
+    world.run_for(20 * SECOND);
+    let store = world.store(ours, "file.bin", 1000);
+    world.run_for(10 * SECOND);
+    let answer = world.record(store).answer.as_ref();
+    assert!(answer.is_some(), "{answer:?}");
+    assert!(world.counts.moves <= 1, "{} moves: only our own store takes it", world.counts.moves);
+    let quit = world.quit(ours);
+    world.run_for(10 * SECOND);
+    assert!(world.record(quit).answer.is_some(), "nobody could take it over");
+}

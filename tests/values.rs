@@ -1,7 +1,7 @@
 //! Small values in whole networks, in the simulator: on both overlays.
 
 use p2p::ground::item::text_value;
-use p2p::ground::{Chance, Id};
+use p2p::ground::{Chance, Id, Secret};
 use p2p::overlay::Tuning;
 use p2p::peer::{Answer, Command, Publication, Sought, Ticket};
 use p2p::sim::{Weather, World};
@@ -205,4 +205,73 @@ fn a_node_that_comes_back_finds_its_network_by_itself() {
     let set = world.set(back, "news", "I am back");
     world.run_for(5 * SECOND);
     assert!(matches!(answered(&world, set), Some(Answer::Put { copies, .. }) if copies.len() >= 6));
+}
+
+/// Anybody's put of a version of `key`, unpromised as other programs' are: it lives for two hours.
+fn put(key: &str, seq: Option<i64>, cas: Option<i64>, text: &str) -> Command {
+    let value = text_value(text.as_bytes());
+    let publication = Publication::Mutable { secret: Secret::named(key), salt: Vec::new(), seq, cas, value };
+    Command::Put { publication, promised: false }
+}
+
+#[test]
+fn a_put_instead_of_another_version_than_the_one_there_changes_nothing() {
+    let mut world = world(11, true, 0.0, 8);
+    let members = world.members();
+    let first = world.order(members[1], put("motto", Some(5), None, "first"));
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, first), Some(Answer::Put { .. })), "{:?}", world.record(first));
+    // Its giver keeps the value too, and is no exception.
+    let second = world.order(members[2], put("motto", Some(6), Some(4), "second"));
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, second), Some(Answer::Unable(_))), "{:?}", world.record(second));
+    let gets: Vec<Ticket> = members.iter().map(|at| world.get(*at, "motto")).collect();
+    world.run_for(2 * SECOND);
+    assert!(gets.iter().all(|get| world.text(*get) == Some("first")));
+}
+
+#[test]
+fn every_command_ends_though_its_peer_is_told_twice_to_leave() {
+    for kademlia in [false, true] {
+        let mut world = world(13, kademlia, 0.0, 12);
+        set_many(&mut world, 13, 20);
+        let leaver = world.members()[3];
+        let get = world.get(leaver, "nothing");
+        let store = world.store(leaver, "file", 1000);
+        let quits = [world.quit(leaver), world.quit(leaver)];
+        world.run_for(5 * SECOND);
+        for ticket in [get, store, quits[0], quits[1]] {
+            assert!(answered(&world, ticket).is_some(), "{:?}", world.record(ticket));
+        }
+    }
+}
+
+#[test]
+fn what_was_replaced_does_not_come_back_when_its_successor_ends() {
+    let mut world = world(12, true, 0.0, 12);
+    let members = world.members();
+    let old = world.set(members[1], "motto", "old");
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, old), Some(Answer::Put { .. })), "{:?}", world.record(old));
+    let new = world.order(members[7], put("motto", None, None, "new"));
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, new), Some(Answer::Put { .. })), "{:?}", world.record(new));
+    world.run_for(4 * HOUR);
+    let get = world.get(members[4], "motto");
+    world.run_for(2 * SECOND);
+    assert!(matches!(answered(&world, get), Some(Answer::NoValue { .. })), "{:?}", world.record(get));
+}
+#[test]
+fn whoever_publishes_a_value_again_spares_its_other_keepers() {
+    let hours = 6;
+    let [none, many] = [0, 100].map(|count| {
+        let mut world = world(14, true, 0.0, 40);
+        set_many(&mut world, 14, count);
+        let before = world.counts.datagrams;
+        world.run_for(HOUR * hours);
+        world.counts.datagrams - before
+    });
+    // One walk to the nearest eight and as many puts; eight keepers, each for itself, made it 92.
+    let each = (many - none) / (100 * u64::from(hours));
+    assert!(each < 70, "{each} datagrams for each value and hour");
 }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::time;
 
-/// Most datagrams read before anything else has its turn. Guess: more than a socket's buffer holds, so that after a
+/// Most datagrams of one family read before anything else has its turn. Guess: more than a socket's buffer holds, so that after a
 /// pause all answers that are waiting are heard before a timer says that they are late.
 const DATAGRAMS_A_TURN: usize = 512;
 
@@ -68,13 +68,13 @@ impl Body {
     pub fn hear(&mut self) -> bool {
         let mut buffer = [0; DATAGRAM_BYTES];
         let Body { peer, begun, sockets, .. } = self;
-        let heard = sockets.read(&mut buffer, DATAGRAMS_A_TURN, |from, bytes| {
+        let more = sockets.read(&mut buffer, DATAGRAMS_A_TURN, |from, bytes| {
             peer.handle(Moment::after(begun.elapsed()), Input::Datagram { from, bytes: bytes.to_vec() });
         });
         for addr in self.sockets.unreachable() {
             self.tell(Input::Unreachable(addr));
         }
-        heard == DATAGRAMS_A_TURN
+        more
     }
 
     /// Says the time, if it has come. To be called when everything has been heard.

@@ -129,24 +129,22 @@ impl Sockets {
         }
     }
 
-    /// Reads up to `most` datagrams that are waiting. Returns how many there were.
-    pub fn read(&self, buffer: &mut [u8], most: usize, mut each: impl FnMut(SocketAddr, &[u8])) -> usize {
-        let mut count = 0;
+    /// Reads datagrams that are waiting, up to `most` of each family: a flood in one does not silence the other. True:
+    /// there may be more.
+    pub fn read(&self, buffer: &mut [u8], most: usize, mut each: impl FnMut(SocketAddr, &[u8])) -> bool {
+        let mut more = false;
         for socket in self.each() {
-            while count < most {
-                count += 1;
-                match socket.try_recv_from(buffer) {
-                    Ok((len, from)) => each(from, &buffer[..len]),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        count -= 1;
-                        break;
-                    }
-                    // Some datagram of ours came back: `unreachable` tells which.
-                    Err(_) => {}
+            let mut read_one = || match socket.try_recv_from(buffer) {
+                Ok((len, from)) => {
+                    each(from, &buffer[..len]);
+                    true
                 }
-            }
+                // Else some datagram of ours came back: `unreachable` tells which.
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            };
+            more |= (0..most).all(|_| read_one());
         }
-        count
+        more
     }
 
     /// Addresses at which, the system says, nobody listens.
@@ -219,6 +217,24 @@ mod tests {
             }
             let (v4, _) = sockets("127.0.0.1:0", None);
             assert!(v4.send("[::1]:9".parse().unwrap(), b"x").is_err());
+        });
+    }
+
+    #[test]
+    fn a_flood_in_one_family_does_not_silence_the_other() {
+        runtime().unwrap().block_on(async {
+            let (both, addrs) = sockets("127.0.0.1:0", Some("[::1]:0"));
+            let (many, _) = sockets("127.0.0.1:0", None);
+            let (one, own) = sockets("[::1]:0", None);
+            many.writable().await.unwrap();
+            one.writable().await.unwrap();
+            one.send(addrs[1], b"hello").unwrap();
+            (0..20).for_each(|_| many.send(addrs[0], b"flood").unwrap());
+            let mut from = Vec::new();
+            both.first.readable().await.unwrap();
+            both.also.as_ref().unwrap().readable().await.unwrap();
+            assert!(both.read(&mut [0; 100], 10, |at, _| from.push(at)), "there are more");
+            assert!(from.contains(&own[0]), "{from:?}");
         });
     }
 

@@ -214,6 +214,11 @@ impl Lookup {
         self.nearest_keepers().map(|candidate| candidate.contact)
     }
 
+    /// It has answered.
+    pub fn has_answered(&self, id: Id) -> bool {
+        self.state(id) == Some(State::Answered)
+    }
+
     /// The nearest who answered, as somebody to ask again.
     pub fn nearest_answered(&self) -> Option<Contact> {
         let answered = |candidate: &&Candidate| candidate.state == State::Answered;

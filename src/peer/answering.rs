@@ -103,6 +103,12 @@ impl Peer {
     fn receive_question(&mut self, now: Moment, asked: Asked, transaction: Vec<u8>, question: Question) {
         let Asked { asker, program, read_only, leaving, want, len_bytes } = asked;
         let asking = Asking { addr: asker.addr, len_bytes };
+        if asker.id == self.me.id
+            && let Some(why) = self.rpc.came_back(&transaction)
+        {
+            // Somebody remembers us at an address that we do not know to be ours.
+            return self.silent(now, why);
+        }
         let heard_once = question.is_heard_once();
         if heard_once && let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
             let bytes = answer.clone();

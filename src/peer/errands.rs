@@ -48,9 +48,8 @@ impl Peer {
     }
 
     fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
-        if self.standing != Standing::Member || self.leaving.is_some() {
-            let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
-            return self.answer(ticket, Answer::Failed { name, reason: format!("this peer {doing}") });
+        if let Some(reason) = self.unready() {
+            return self.answer(ticket, Answer::Failed { name, reason: reason.to_owned() });
         }
         if self.errands.len() >= MAX_ERRANDS {
             let reason = format!("{MAX_ERRANDS} stores and requests are under way: wait for one to end");
@@ -109,12 +108,21 @@ impl Peer {
                 }
                 Want::Wait => return drop(self.errands.insert(id, job)),
                 Want::Done => {
-                    let mut keepers: Vec<Contact> = search.lookup.keepers().collect();
-                    keepers.retain(|keeper| !self.strangers.contains(&keeper.id));
+                    let keepers = self.keepers_found(search).collect();
                     return self.found_keepers(now, id, job, keepers);
                 }
             }
         }
+    }
+
+    /// Those who may keep a file, nearest first. In Kademlia only who has answered or is a contact: what the others run
+    /// nobody knows, and most of them are strangers.
+    pub(super) fn keepers_found<'a>(&'a self, search: &'a Search) -> impl Iterator<Item = Contact> + 'a {
+        let ring = self.overlay.geometry() == Geometry::Ring;
+        let known = move |keeper: &Contact| {
+            ring || search.lookup.has_answered(keeper.id) || self.overlay.contact(keeper.id) == Some(*keeper)
+        };
+        search.lookup.keepers().filter(|keeper| !self.strangers.contains(&keeper.id)).filter(known)
     }
 
     fn found_keepers(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {

@@ -19,6 +19,8 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 /// A peer that is joining.
 pub(super) struct Joining {
     known: Vec<SocketAddr>,
+    /// Families of which nobody has answered, and nobody is late: each is a network of its own (BEP 32).
+    unheard: BTreeSet<bool>,
     phase: Phase,
     give_up_at: Moment,
     /// The answer that said most of who follows us.
@@ -40,7 +42,7 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
     /// Are you there?
-    Knock,
+    Knock(SocketAddr),
     /// Whom do you know near me?
     Way(Contact),
     /// Will you be my neighbour?
@@ -52,6 +54,7 @@ pub(super) enum Asked {
 impl Peer {
     pub(super) fn start_joining(&mut self, now: Moment, known: Vec<SocketAddr>) {
         self.joining = Some(Joining {
+            unheard: known.iter().map(SocketAddr::is_ipv6).filter(|v6| self.families.has(*v6)).collect(),
             known: known.clone(),
             phase: Phase::Knocking,
             give_up_at: now + GIVE_UP_AFTER,
@@ -64,7 +67,7 @@ impl Peer {
         for addr in known {
             // Who only asks one thing will not wait for a network to be started.
             let patience = if self.read_only { Patience::Search } else { Patience::Until(now + KNOCK_FOR) };
-            self.ask_anyone(now, addr, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock));
+            self.ask_anyone(now, addr, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock(addr)));
         }
     }
 
@@ -87,9 +90,10 @@ impl Peer {
     pub(super) fn joining_answered(&mut self, now: Moment, asked: Asked, contact: Contact, answer: &krpc::Answer) {
         match asked {
             Asked::Rival(addr) => self.join_failed(JoinError::Taken(addr)),
-            Asked::Knock if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
-            Asked::Knock if !self.is_knocking() => {}
-            Asked::Knock => {
+            Asked::Knock(_) if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
+            Asked::Knock(addr) if !self.is_knocking() => self.go_on_without(now, addr),
+            Asked::Knock(addr) => {
+                self.go_on_without(now, addr);
                 let errand = Some(Errand::Join);
                 let search = Search::for_myself(&*self.overlay, self.me.id, contact, errand);
                 self.search_on(now, search, BTreeSet::from([contact]));
@@ -117,22 +121,26 @@ impl Peer {
     }
 
     pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked, attempts: u32) {
-        if let Asked::Way(contact) = asked
-            && let Some((mut search, heard)) = self.take_search()
-        {
-            search.late(contact.id, attempts);
-            self.search_on(now, search, heard);
+        match asked {
+            Asked::Way(contact) => {
+                let Some((mut search, heard)) = self.take_search() else { return };
+                search.late(contact.id, attempts);
+                self.search_on(now, search, heard);
+            }
+            Asked::Knock(addr) => self.go_on_without(now, *addr),
+            Asked::Neighbour(_) | Asked::Rival(_) => {}
         }
     }
 
     pub(super) fn joining_silent(&mut self, now: Moment, asked: Asked) {
         match asked {
-            Asked::Knock => {
-                let asked = |why: &Why| matches!(why, Why::Joining(Asked::Knock));
+            Asked::Knock(addr) => {
+                let asked = |why: &Why| matches!(why, Why::Joining(Asked::Knock(_)));
                 let other = self.rpc.reasons().any(asked);
                 if let Some(Joining { known, phase: Phase::Knocking, .. }) = self.joining.as_ref().filter(|_| !other) {
-                    self.join_failed(JoinError::Silence(known[0]));
+                    return self.join_failed(JoinError::Silence(known[0]));
                 }
+                self.go_on_without(now, addr);
             }
             Asked::Way(contact) => {
                 let Some((mut search, heard)) = self.take_search() else { return };
@@ -141,6 +149,15 @@ impl Peer {
             }
             Asked::Neighbour(contact) => self.met(now, contact),
             Asked::Rival(_) => self.become_member_if_met(now),
+        }
+    }
+
+    /// This family need not be waited for any more: somebody of it has answered, or is late.
+    fn go_on_without(&mut self, now: Moment, addr: SocketAddr) {
+        if let Some(joining) = &mut self.joining
+            && joining.unheard.remove(&addr.is_ipv6())
+        {
+            self.become_member_if_met(now);
         }
     }
 
@@ -189,9 +206,9 @@ impl Peer {
     }
 
     fn become_member_if_met(&mut self, now: Moment) {
-        let Some(Joining { phase: Phase::Meeting(waiting), surroundings, .. }) = &self.joining else { return };
+        let Some(Joining { phase: Phase::Meeting(waiting), surroundings, unheard, .. }) = &self.joining else { return };
         let rival_asked = self.rpc.reasons().any(|why| matches!(why, Why::Joining(Asked::Rival(_))));
-        if !waiting.is_empty() || rival_asked {
+        if !waiting.is_empty() || !unheard.is_empty() || rival_asked {
             return;
         }
         let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
@@ -223,5 +240,41 @@ impl Peer {
         self.joining = None;
         self.standing = Standing::Gone;
         self.news(News::JoinFailed(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, peer};
+    use super::*;
+    use crate::ground::krpc::{Body, Message, Program};
+
+    #[test]
+    fn who_is_remembered_at_another_of_its_addresses_is_not_its_own_rival() {
+        let [here, there, known] = ["0.0.0.0:12001", "127.0.0.1:12001", "127.0.0.1:12004"];
+        let [there, known] = [there, known].map(|addr| addr.parse::<SocketAddr>().unwrap());
+        let mut peer = peer(here, Start::Join(vec![known]), Vec::new());
+        let me = Contact { id: peer.me.id, addr: there };
+        let mut joined = false;
+        for _ in 0..10 {
+            for output in outputs(&mut peer) {
+                match output {
+                    Output::Send { to, bytes } if to == there => {
+                        peer.handle(Moment::START, Input::Datagram { from: there, bytes });
+                    }
+                    Output::Send { to, bytes } => {
+                        let transaction = Message::decode(&bytes).unwrap().transaction;
+                        let answer = krpc::Answer { nodes: vec![me], ..krpc::Answer::default() };
+                        let body = Body::Answer { from: Id::hashed(b"known"), seen_at: None, answer };
+                        let message = Message { transaction, leaving: false, program: Program::Keeper, body };
+                        peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(there) });
+                    }
+                    Output::News(News::JoinFailed(error)) => panic!("{error}"),
+                    Output::News(News::Joined(_)) => joined = true,
+                    _ => {}
+                }
+            }
+        }
+        assert!(joined);
     }
 }

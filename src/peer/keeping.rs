@@ -182,21 +182,36 @@ impl Peer {
         }
     }
 
+    /// This version is there, signed: an earlier one shall not come back when it has come to its end.
+    pub(super) fn outdate(&mut self, target: Id, seq: Option<i64>) {
+        if self.keeping.values.outdate(target, seq) {
+            self.forget_value(target);
+        }
+        if self.keeping.publications.outdate(target, seq) {
+            self.forget_publication(target);
+        }
+    }
+
     /// We are one of the keepers ourselves.
     pub(super) fn keep_here(
         &mut self,
         now: Moment,
         target: Id,
         what: &Thing,
+        cas: Option<i64>,
         left: Option<Duration>,
     ) -> Result<(), Refusal> {
         match what {
             Thing::Item(item) => {
-                let offer = Offer { item: item.clone(), token: Vec::new(), cas: None, left };
+                let offer = Offer { item: item.clone(), token: Vec::new(), cas, left };
                 self.keeping.values.put(now, &offer, &mut self.chance)?;
                 self.note_value(now, target);
             }
             Thing::Announcement { port, seed, file } => {
+                if self.me.addr.ip().is_unspecified() {
+                    // We listen everywhere, and do not know where others find us.
+                    return Err(Refusal::new(202, "whoever asks could not come here"));
+                }
                 let addr = SocketAddr::new(self.me.addr.ip(), port.unwrap_or(self.me.addr.port()));
                 // Who listens at all addresses does not know which one others reach: they note the one they see.
                 if !addr.ip().is_unspecified() {
@@ -247,6 +262,7 @@ impl Peer {
             return Err(Refusal::protocol("bad token"));
         }
         self.keeping.values.put(now, offer, &mut self.chance)?;
+        self.outdate(target, offer.item.seq());
         self.note_value(now, target);
         Ok(Reply::default())
     }
@@ -305,4 +321,27 @@ impl Peer {
 /// As many nodes as copies are wanted, but not more than strangers take.
 fn krpc_nodes(copies: usize) -> usize {
     copies.clamp(crate::ground::krpc::MAX_NODES_FOR_STRANGERS, 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, peer};
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_come_to_an_address_that_is_none() {
+        for (addr, known) in [("127.0.0.1:12001", true), ("0.0.0.0:12001", false)] {
+            let mut peer = peer(addr, Start::Ring(Vec::new()), Vec::new());
+            let info_hash = Id::hashed(b"torrent");
+            for command in [
+                Command::Announce { info_hash, port: None, seed: true },
+                Command::FindPeers { info_hash, scrape: false },
+            ] {
+                outputs(&mut peer);
+                peer.handle(Moment::START, Input::Command { ticket: Ticket(1), command });
+            }
+            let found = |output: &Output| matches!(output, Output::Answer { answer: Answer::Peers { peers, .. }, .. } if !peers.is_empty());
+            assert_eq!(outputs(&mut peer).iter().any(found), known, "{addr}");
+        }
+    }
 }

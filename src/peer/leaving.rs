@@ -13,6 +13,9 @@ const LAST_COPY_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// However few answer our goodbye, we go after this.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(1500);
 
+/// What commands are told that have not ended by then.
+const LEFT_BEFORE: &str = "this peer left before it was done";
+
 /// A peer that is leaving.
 pub(super) struct Leaving {
     ticket: Ticket,
@@ -32,7 +35,7 @@ struct Goodbye {
 impl Peer {
     pub(super) fn start_leaving(&mut self, now: Moment, ticket: Ticket) {
         if self.standing != Standing::Member || self.leaving.is_some() {
-            self.standing = Standing::Gone;
+            self.go();
             return self.answer(ticket, Answer::Left);
         }
         self.leaving =
@@ -53,10 +56,7 @@ impl Peer {
         let Some(leaving) = &self.leaving else { return };
         if let Some(goodbye) = &leaving.goodbye {
             if now >= goodbye.until || goodbye.waiting.is_empty() {
-                let ticket = leaving.ticket;
-                self.standing = Standing::Gone;
-                self.leaving = None;
-                self.answer(ticket, Answer::Left);
+                self.go();
             }
             return;
         }
@@ -82,7 +82,7 @@ impl Peer {
 
     fn say_goodbye(&mut self, now: Moment) {
         self.standing = Standing::Leaving;
-        self.fail_commands("this peer left before it was done");
+        self.fail_commands(LEFT_BEFORE);
         let contacts = self.overlay.contacts();
         for contact in &contacts {
             self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, Why::Goodbye);
@@ -90,6 +90,15 @@ impl Peer {
         let goodbye = Goodbye { until: now + GOODBYE_LIMIT, waiting: contacts.into_iter().collect() };
         self.leaving.as_mut().expect("only called while leaving").goodbye = Some(goodbye);
         self.go_on_leaving(now);
+    }
+
+    /// Whatever is still under way ends now.
+    fn go(&mut self) {
+        self.fail_commands(LEFT_BEFORE);
+        self.standing = Standing::Gone;
+        if let Some(leaving) = self.leaving.take() {
+            self.answer(leaving.ticket, Answer::Left);
+        }
     }
 
     /// A peer pings us, and our answer says that we leave.

@@ -61,7 +61,10 @@ impl Peer {
                     }
                 }
                 Some((kind @ (&VALUE | &PUBLICATION), target)) => {
-                    let Some((target, kept)) = Id::from_slice(target).zip(self.kept_in(now, value, *age)) else {
+                    let Some(target) = Id::from_slice(target) else { continue };
+                    let Some(kept) = self.kept_in(now, value, *age) else {
+                        // It ended while nobody was here to note that.
+                        self.note(*kind, target, None);
                         continue;
                     };
                     let values = if *kind == VALUE { &mut self.keeping.values } else { &mut self.keeping.publications };
@@ -187,4 +190,27 @@ fn contact_in(bytes: &[u8]) -> Option<(Contact, Duration, &[u8])> {
     let (round_trip, rest) = rest.split_first_chunk::<4>()?;
     let contact = Contact { id: Id::from_slice(id)?, addr: SocketAddr::new(ip, u16::from_be_bytes(*port)) };
     Some((contact, Duration::from_micros(u32::from_be_bytes(*round_trip).into()), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, peer};
+    use super::*;
+    use crate::ground::item::text_value;
+
+    #[test]
+    fn what_ended_meanwhile_is_forgotten() {
+        let item = Item::Immutable(text_value(b"value"));
+        let target = item.target();
+        let hour = Duration::from_secs(3600);
+        let kept = Kept { item, expires: Moment::START + hour, republish_at: Moment::NEVER };
+        let key = [&[VALUE][..], target.as_bytes()].concat();
+        for (age, forgotten) in [(hour / 2, false), (hour * 2, true)] {
+            let memory = vec![Memory { key: key.clone(), value: bytes_of(Moment::START, &kept), age }];
+            let mut peer = peer("127.0.0.1:12001", Start::Ring(Vec::new()), memory);
+            assert_eq!(peer.keeping.values.get(Moment::START, target).is_none(), forgotten);
+            let is_end = |output: &Output| matches!(output, Output::Note { key: at, value: None } if *at == key);
+            assert_eq!(outputs(&mut peer).iter().any(is_end), forgotten, "{age:?}");
+        }
+    }
 }

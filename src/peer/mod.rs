@@ -178,17 +178,12 @@ struct Families {
 }
 
 impl Families {
-    fn both(self) -> bool {
-        self.v4 && self.v6
+    fn has(self, v6: bool) -> bool {
+        if v6 { self.v6 } else { self.v4 }
     }
 
-    /// Whether it is IPv6, for each.
-    fn list(self) -> &'static [bool] {
-        match (self.v4, self.v6) {
-            (true, true) => &[false, true],
-            (false, true) => &[true],
-            _ => &[false],
-        }
+    fn both(self) -> bool {
+        self.v4 && self.v6
     }
 }
 
@@ -271,9 +266,9 @@ impl Peer {
     /// Tells it what happened.
     pub fn handle(&mut self, now: Moment, input: Input) {
         match input {
+            Input::Command { ticket, command } => self.command(now, ticket, command),
             _ if self.standing == Standing::Gone => {}
             Input::Datagram { from, bytes } => self.receive(now, from, &bytes),
-            Input::Command { ticket, command } => self.command(now, ticket, command),
             Input::Moved { ticket, outcome } => match self.moves.remove(&ticket) {
                 Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
                 Some(MovePurpose::Request(errand, at)) => self.downloaded(now, errand, at, outcome),
@@ -309,6 +304,16 @@ impl Peer {
             Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
             Command::Sample(target) => self.start_sample(now, ticket, target),
             Command::Leave => self.start_leaving(now, ticket),
+        }
+    }
+
+    /// Why it takes no commands now.
+    fn unready(&self) -> Option<&'static str> {
+        match self.standing {
+            Standing::Member if self.leaving.is_none() => None,
+            Standing::Member | Standing::Leaving => Some("this peer is leaving"),
+            Standing::Joining => Some("this peer has not joined yet: try again in a moment"),
+            Standing::Gone => Some("this peer is in no network any more"),
         }
     }
 
@@ -414,5 +419,48 @@ impl Peer {
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
         self.out.push_back(Output::Answer { ticket, answer });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overlay::Tuning;
+
+    /// A peer of a Kademlia network, not yet told anything.
+    pub(super) fn peer(addr: &str, start: Start, memory: Vec<Memory>) -> Peer {
+        let config = Config {
+            id: Id::hashed(addr.as_bytes()),
+            addr: addr.parse().unwrap(),
+            naming: Naming::Hashed,
+            start,
+            ping_interval: Duration::from_secs(15),
+            overlay: Kind::Kademlia(Tuning::default()),
+            replicas: 3,
+            seed: 7,
+            held: Vec::new(),
+            keeps_files: true,
+            read_only: false,
+            both_families: false,
+            memory,
+        };
+        Peer::new(Moment::START, config)
+    }
+
+    /// All it wants done now.
+    pub(super) fn outputs(peer: &mut Peer) -> Vec<Output> {
+        std::iter::from_fn(|| peer.poll()).collect()
+    }
+
+    #[test]
+    fn who_has_left_answers_that_it_has() {
+        let mut peer = peer("127.0.0.1:12001", Start::Ring(Vec::new()), Vec::new());
+        let name = FileName::parse("4103").unwrap();
+        for (ticket, command) in [Command::Leave, Command::Request { name }, Command::Leave].into_iter().enumerate() {
+            outputs(&mut peer);
+            peer.handle(Moment::START, Input::Command { ticket: Ticket(ticket as u64), command });
+            let answers = outputs(&mut peer).into_iter().filter(|output| matches!(output, Output::Answer { .. }));
+            assert_eq!(answers.count(), 1, "{ticket}");
+        }
     }
 }

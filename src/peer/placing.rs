@@ -26,7 +26,7 @@ pub(super) struct Placing {
     cas: Option<i64>,
     /// Ours to promise, or passed on: what is left of its life.
     left: Option<Duration>,
-    /// Who has this version already: need not be given it.
+    /// Who has this version already, and may refuse it for that.
     having: BTreeSet<Id>,
     highest_seq: Option<i64>,
     given: BTreeSet<Id>,
@@ -184,7 +184,7 @@ impl Peer {
         }
         let distance = contact.id.xor(walk.target);
         if self.expected_nearer(distance) < k as f64 {
-            let candidate = walk.candidates.get(&distance).cloned();
+            let candidate = walk.candidates.get(&(distance, contact.addr.is_ipv6())).cloned();
             candidate.into_iter().for_each(|candidate| self.give_to(now, id, walk, candidate));
         }
     }
@@ -202,7 +202,12 @@ impl Peer {
         let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
         if let Thing::Next(Publication::Mutable { secret, salt, seq, cas, value }) = &placing.what {
             let own = self.keeping.values.get(now, walk.target).and_then(|kept| kept.item.seq());
-            let next = placing.highest_seq.max(own).map_or(1, |seq| seq.saturating_add(1));
+            let there = placing.highest_seq.max(own);
+            if cas.is_some() && there.is_some() && *cas != there {
+                // Whoever does not know the version that is there, we or another one, would take ours.
+                return self.unable(walk.ticket, "it was refused: the version there is another one".to_owned());
+            }
+            let next = there.map_or(1, |seq| seq.saturating_add(1));
             let item = Item::Mutable(secret.sign(salt, seq.unwrap_or(next), value));
             if let Err(bad) = item.verify() {
                 return self.unable(walk.ticket, bad.to_string());
@@ -211,7 +216,7 @@ impl Peer {
             placing.what = Thing::Item(item);
         }
         if nearest.contains(&self.me) && placing.given.insert(self.me.id) {
-            match self.keep_here(now, walk.target, &placing.what, placing.left) {
+            match self.keep_here(now, walk.target, &placing.what, placing.cas, placing.left) {
                 Ok(()) => placing.copies.push(self.me.id),
                 Err(refusal) => {
                     placing.outdated += usize::from(refusal.is_outdated());
@@ -222,7 +227,8 @@ impl Peer {
         // Whoever else got a copy on the way: the nearest are where it will be looked for.
         let geometry = self.overlay.geometry();
         for contact in nearest {
-            let candidate = walk.candidates.get(&geometry.keeping(contact.id, walk.target)).cloned();
+            let candidate =
+                walk.candidates.get(&(geometry.keeping(contact.id, walk.target), contact.addr.is_ipv6())).cloned();
             candidate.into_iter().for_each(|candidate| self.give_to(now, id, &mut walk, candidate));
         }
         self.place_on(now, id, walk);
@@ -230,18 +236,11 @@ impl Peer {
 
     /// Gives as many copies as are missing; ends the walk when there is nobody left to give one to.
     fn place_on(&mut self, now: Moment, id: WalkId, mut walk: Walk) {
-        let families = self.families.list().len();
-        let wanted = self.copies_wanted() * if self.overlay.geometry() == Geometry::Ring { 1 } else { families };
-        loop {
-            let Goal::Place(placing) = &mut walk.goal else { unreachable!("only what is placed is placed") };
-            if placing.copies.len() + placing.open.len() >= wanted + SPARE {
-                break;
-            }
-            let next = walk.candidates.values().find(|candidate| !placing.given.contains(&candidate.contact.id));
-            let Some(candidate) = next.cloned() else { break };
+        while let Some(candidate) = self.next_to_give(&walk) {
             self.give_to(now, id, &mut walk, candidate);
         }
         let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
+        let wanted = self.copies_wanted() * self.networks().len();
         let enough = placing.copies.len() >= (wanted.min(placing.given.len()) * 3).div_ceil(4).max(1);
         let all = placing.copies.len() >= wanted;
         if all || placing.open.is_empty() && (enough || placing.late.is_empty()) {
@@ -251,15 +250,31 @@ impl Peer {
         }
     }
 
+    /// The nearest who has not been given a copy, in a network that lacks one: those of IPv4 must not use up what is meant
+    /// for the few of IPv6.
+    fn next_to_give(&self, walk: &Walk) -> Option<Candidate> {
+        let Goal::Place(placing) = &walk.goal else { unreachable!("only what is placed is placed") };
+        let own = usize::from(placing.copies.contains(&self.me.id));
+        let has = |id: &Id| placing.copies.contains(id) || placing.open.contains(id);
+        self.networks().iter().find_map(|v6| {
+            let here = |contact: Contact| v6.is_none_or(|v6| contact.addr.is_ipv6() == v6);
+            let here = || walk.candidates.values().filter(move |candidate| here(candidate.contact));
+            let copies = own + here().filter(|candidate| has(&candidate.contact.id)).count();
+            let next = here().find(|candidate| !placing.given.contains(&candidate.contact.id));
+            next.filter(|_| copies < self.copies_wanted() + self.spare()).cloned()
+        })
+    }
+
+    /// On the ring only the next three will do; of k nearest it is not so important which.
+    fn spare(&self) -> usize {
+        if self.overlay.geometry() == Geometry::Ring { 0 } else { SPARE }
+    }
+
     fn give_to(&mut self, now: Moment, id: WalkId, walk: &mut Walk, candidate: Candidate) {
         let Goal::Place(placing) = &mut walk.goal else { return };
         let Candidate { contact, token, program } = candidate;
         if !placing.given.insert(contact.id) || !Peer::fits_its_address(contact) {
             return;
-        }
-        // Strangers forget a value after two hours: they are given it again though they have it.
-        if placing.left.is_some() && program != Program::Stranger && placing.having.contains(&contact.id) {
-            return placing.copies.push(contact.id);
         }
         let question = match &placing.what {
             Thing::Item(item) => {
@@ -312,6 +327,7 @@ impl Peer {
         let geometry = self.overlay.geometry();
         placing.copies.sort_by_key(|copy| geometry.keeping(*copy, walk.target));
         let outdated = placing.is_outdated();
+        self.outdate(walk.target, placing.highest_seq);
         let again = placing.source.as_ref().filter(|source| source.may_go_on() && placing.restarts < MAX_RESTARTS);
         if let (true, Some(publication)) = (outdated, again) {
             let what = Thing::Next(publication.clone());

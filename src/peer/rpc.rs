@@ -161,6 +161,12 @@ impl<W: Clone> Rpc<W> {
         Some(Closed { why: open.why, expected: open.expected, as_expected })
     }
 
+    /// A question of ours has come to ourselves: whoever is there is no other. Its reason.
+    pub fn came_back(&mut self, transaction: &[u8]) -> Option<W> {
+        let transaction = u32::from_be_bytes(transaction.try_into().ok()?);
+        self.close(transaction).map(|open| open.why)
+    }
+
     /// What is overdue by `now`; datagrams to be sent again go into `send`.
     pub fn overdue(&mut self, now: Moment, send: &mut Vec<(SocketAddr, Vec<u8>)>) -> Vec<Overdue<W>> {
         let mut overdue = Vec::new();

@@ -175,8 +175,7 @@ impl Peer {
                 Want::Wait => break drop(self.upkeep.refreshes.insert(id, refresh)),
                 Want::Done => {
                     if let Some(key) = refresh.file {
-                        let keepers = refresh.search.lookup.keepers().filter(|c| !self.strangers.contains(&c.id));
-                        let keepers: Vec<Contact> = keepers.take(self.replicas).collect();
+                        let keepers: Vec<Contact> = self.keepers_found(&refresh.search).take(self.replicas).collect();
                         self.offer_to(now, key, &keepers);
                     }
                     break;

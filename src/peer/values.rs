@@ -64,9 +64,12 @@ impl Values {
         if held.is_none() {
             offer.item.verify().map_err(|bad| Refusal::new(bad.code(), &bad.to_string()))?;
         }
-        if let Some(held) = self.get(now, target) {
-            supersedes(&held.item, offer)?;
-        } else if self.is_full() {
+        let there = self.get(now, target);
+        if let Some(there) = there {
+            supersedes(&there.item, offer)?;
+        }
+        let longer = there.is_none_or(|there| there.item.value().len() < offer.item.value().len());
+        if longer && self.is_full() {
             return Err(Refusal::new(202, "full"));
         }
         let old = self.kept.get(&target).filter(|held| held.item.seq() == offer.item.seq());
@@ -85,6 +88,15 @@ impl Values {
         };
         self.insert(target, Kept { item: offer.item.clone(), expires, republish_at });
         Ok(target)
+    }
+
+    /// A later version than this is known of elsewhere: what is kept of an earlier one is dropped. True if it was.
+    pub fn outdate(&mut self, target: Id, seq: Option<i64>) -> bool {
+        let outdated = self.kept.get(&target).is_some_and(|kept| kept.item.seq() < seq);
+        if outdated {
+            self.remove(target);
+        }
+        outdated
     }
 
     /// A value from an earlier run.
@@ -247,5 +259,14 @@ mod tests {
         let kept = (0..20_000).filter(|at| put(&mut values, Moment::START, &offer(item(*at), None)).is_ok()).count();
         assert!(values.is_full() && (10_000..20_000).contains(&kept), "{kept}");
         assert_eq!(put(&mut values, Moment::START, &offer(item(0), None)), Ok(item(0).target()), "it is there already");
+    }
+
+    #[test]
+    fn values_that_are_there_do_not_grow_beyond_the_bound() {
+        let mut values = Values::default();
+        let target = put(&mut values, Moment::START, &offer(signed(1, "short"), None)).unwrap();
+        values.bytes = MAX_BYTES;
+        assert_eq!(put(&mut values, Moment::START, &offer(signed(2, "longer"), None)), Err(202));
+        assert_eq!(put(&mut values, Moment::START, &offer(signed(2, "new"), None)), Ok(target));
     }
 }

@@ -36,8 +36,8 @@ pub(super) struct Walk {
     searches: Vec<Search>,
     /// Everybody who answered.
     pub heard: BTreeSet<Id>,
-    /// Those who answered and can be stored at, nearest first, with their tokens.
-    pub candidates: BTreeMap<Id, Candidate>,
+    /// Those who answered and can be stored at, nearest first, with their tokens. Who is in both families is there twice.
+    pub candidates: BTreeMap<(Id, bool), Candidate>,
     pub stage: Stage,
 }
 
@@ -110,27 +110,20 @@ impl Peer {
     }
 
     pub(super) fn start_walk(&mut self, now: Moment, ticket: Option<Ticket>, target: Id, goal: Goal) {
-        if self.standing != Standing::Member || self.leaving.is_some() && ticket.is_some() {
-            let doing = if self.leaving.is_some() { "is leaving" } else { "has not joined yet: try again in a moment" };
-            return self.unable(ticket, format!("this peer {doing}"));
+        // What we keep is seen to until the goodbye.
+        let upkeep = ticket.is_none() && self.standing == Standing::Member;
+        if let Some(reason) = self.unready().filter(|_| !upkeep) {
+            return self.unable(ticket, reason.to_owned());
         }
         if self.walks.open.len() >= MAX_WALKS {
             return self.unable(ticket, format!("{MAX_WALKS} searches are under way: wait for one to end"));
         }
         let asks = goal.asks();
-        let searches = match (self.overlay.geometry(), self.families) {
-            _ if self.keeps_values() && !self.families.both() => {
-                vec![Search::by_member(&*self.overlay, self.me, target, asks)]
-            }
-            (Geometry::Ring, _) => vec![Search::by_outsider(&*self.overlay, target, asks, None)],
-            (Geometry::Xor { .. }, families) => {
-                let search = |v6: &bool| {
-                    let search = Search::by_outsider(&*self.overlay, target, asks.clone(), Some(*v6));
-                    if self.keeps_values() { search.with_myself(self.me) } else { search }
-                };
-                families.list().iter().map(search).collect()
-            }
+        let search = |v6: Option<bool>| {
+            let search = Search::by_outsider(&*self.overlay, target, asks.clone(), v6);
+            if self.keeps_values() { search.with_myself(self.me) } else { search }
         };
+        let searches = self.networks().into_iter().map(search).collect();
         let walk = Walk {
             ticket,
             target,
@@ -142,6 +135,14 @@ impl Peer {
         };
         self.walks.last += 1;
         self.go_on_walking(now, self.walks.last, walk);
+    }
+
+    /// The networks that we take part in: of IPv4, of IPv6, or the one there is (BEP 32).
+    pub(super) fn networks(&self) -> Vec<Option<bool>> {
+        match self.overlay.geometry() {
+            Geometry::Xor { .. } if self.families.both() => vec![Some(false), Some(true)],
+            Geometry::Ring | Geometry::Xor { .. } => vec![None],
+        }
     }
 
     /// Values are kept here too: so we are among those who may be nearest.
@@ -221,7 +222,7 @@ impl Peer {
             Goal::Place(placing) => placing.gather(walk.target, contact, &answer),
         };
         if honest && !token.is_empty() {
-            walk.candidates.insert(distance, Candidate { contact, token, program });
+            walk.candidates.insert((distance, contact.addr.is_ipv6()), Candidate { contact, token, program });
         }
         match search {
             // Who gives what was not asked for is not asked for anything else either.

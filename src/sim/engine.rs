@@ -51,7 +51,7 @@ impl World {
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.manifests().cloned().collect(),
-            keeps_files: true,
+            keeps_files: self.keeps_files,
             read_only: false,
             both_families: false,
             memory: disk.memory(self.now),

@@ -55,6 +55,7 @@ pub struct World {
     fingers: bool,
     kademlia: Option<Tuning>,
     replicas: usize,
+    keeps_files: bool,
     ping_interval: Duration,
     hosts: Vec<Host>,
     by_addr: BTreeMap<SocketAddr, PeerIndex>,
@@ -130,6 +131,7 @@ impl World {
             fingers: true,
             kademlia: None,
             replicas: 3,
+            keeps_files: true,
             ping_interval: Duration::from_secs(15),
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
@@ -173,6 +175,11 @@ impl World {
     pub fn replicas(mut self, replicas: usize) -> World {
         self.replicas = replicas;
         self
+    }
+
+    /// Whether peers keep files, from the next peer started on.
+    pub fn keep_files(&mut self, keeps_files: bool) {
+        self.keeps_files = keeps_files;
     }
 
     /// The time.
