@@ -420,7 +420,6 @@ fn speed() {
     }
 }
 
-/// Memory in use, where the system tells (Linux).
 // ---- How long the living wait when a third is dead
 
 /// Two of these one after the other have a median of 156 ms: a round trip on the Internet.
@@ -472,6 +471,7 @@ fn times(world: &mut World, chance: &mut Chance, commands: Vec<Command>) -> Vec<
     times
 }
 
+/// Memory in use, where the system tells (Linux).
 fn resident_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -107,7 +107,7 @@ impl Teller {
             Answer::Announced(to) => vec![Line::Out(format!("Announced to {}", counted(to.len(), "peer")))],
             Answer::Peers { peers, .. } => peers.iter().map(|addr| Line::Out(addr.to_string())).collect(),
             Answer::Samples { ids, .. } => ids.iter().map(|id| Line::Out(id.to_string())).collect(),
-            Answer::Unable(reason) => vec![Line::Out(reason.clone())],
+            Answer::Unable(reason) | Answer::Refused(reason) => vec![Line::Out(reason.clone())],
             Answer::Left => Vec::new(),
         }
     }
@@ -118,7 +118,7 @@ impl Teller {
             Answer::Put { copies, .. } => format!("{key} is set ({})", in_copies(copies.len())),
             Answer::Found(item) => format!("{key} = {}", shown_value(item)),
             Answer::NoValue { asked } => format!("{key} is not set ({} asked)", counted(*asked, "peer")),
-            Answer::Unable(reason) => format!("{key}: {reason}"),
+            Answer::Unable(reason) | Answer::Refused(reason) => format!("{key}: {reason}"),
             other => return self.answer(other),
         };
         vec![Line::Out(line)]

@@ -140,7 +140,7 @@ impl Peer {
                 }
                 Answer::Found(item)
             }
-            Finding::Value { best: None, .. } if asked > 0 && walk.heard.is_empty() => {
+            _ if asked > 0 && walk.heard.is_empty() => {
                 Answer::Unable("nobody answers: the network is out of reach".to_owned())
             }
             Finding::Value { best: None, .. } => Answer::NoValue { asked },

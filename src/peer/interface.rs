@@ -304,6 +304,8 @@ pub enum Answer {
     },
     /// What was wanted apart from files could not be done: why, in one sentence.
     Unable(String),
+    /// Those who shall keep a value do not want it: why, in one sentence.
+    Refused(String),
     /// We have left: the driver ends.
     Left,
 }

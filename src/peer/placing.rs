@@ -151,7 +151,7 @@ impl Peer {
         if let Thing::Item(item) = &what
             && let Err(bad) = item.verify()
         {
-            return self.answer(ticket, Answer::Unable(bad.to_string()));
+            return self.answer(ticket, Answer::Refused(bad.to_string()));
         }
         self.start_walk(now, Some(ticket), target, Goal::place(Placing::new(what, left)));
     }
@@ -210,7 +210,7 @@ impl Peer {
             let next = there.map_or(1, |seq| seq.saturating_add(1));
             let item = Item::Mutable(secret.sign(salt, seq.unwrap_or(next), value));
             if let Err(bad) = item.verify() {
-                return self.unable(walk.ticket, bad.to_string());
+                return self.answer_if_asked(walk.ticket, Answer::Refused(bad.to_string()));
             }
             placing.cas = *cas;
             placing.what = Thing::Item(item);
@@ -337,7 +337,7 @@ impl Peer {
         let answer = match (placing.what, placing.refusal) {
             (Thing::Announcement { .. }, _) => Answer::Announced(placing.copies),
             (Thing::Item(_) | Thing::Next(_), Some(refusal)) if outdated || placing.copies.is_empty() => {
-                Answer::Unable(format!("it was refused: {}", refusal.text))
+                Answer::Refused(format!("it was refused: {}", refusal.text))
             }
             (Thing::Item(item), _) if !placing.copies.is_empty() => {
                 if walk.ticket.is_some() && placing.left.is_some() {

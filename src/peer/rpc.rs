@@ -71,6 +71,8 @@ pub struct Rpc<W> {
     open: BTreeMap<u32, Open<W>>,
     deadlines: BTreeSet<(Moment, u32)>,
     round_trips: BTreeMap<SocketAddr, RoundTrip>,
+    /// Whose round trips these are, in the order in which they were first measured.
+    measured: VecDeque<SocketAddr>,
     recent: VecDeque<Duration>,
     /// How long somebody never measured is waited for.
     first_wait: Duration,
@@ -106,7 +108,8 @@ impl<W: Clone> Rpc<W> {
             open: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             round_trips: BTreeMap::new(),
-            recent: VecDeque::with_capacity(RECENT),
+            measured: VecDeque::new(),
+            recent: VecDeque::new(),
             first_wait: FIRST_WAIT,
             answers: BTreeMap::new(),
             answers_by_age: VecDeque::new(),
@@ -209,7 +212,10 @@ impl<W: Clone> Rpc<W> {
     /// Somebody there was this fast in an earlier run.
     pub fn expect(&mut self, addr: SocketAddr, round_trip: Duration) {
         if !round_trip.is_zero() {
-            self.round_trips.insert(addr, RoundTrip { mean: round_trip, deviation: round_trip / 2 });
+            let trip = RoundTrip { mean: round_trip, deviation: round_trip / 2 };
+            if self.round_trips.insert(addr, trip).is_none() {
+                self.measured.push_back(addr);
+            }
         }
     }
 
@@ -300,10 +306,14 @@ impl<W: Clone> Rpc<W> {
                 deviation: (trip.deviation * 3 + trip.mean.abs_diff(sample)) / 4,
             },
         };
-        self.round_trips.insert(addr, trip);
+        if self.round_trips.insert(addr, trip).is_none() {
+            self.measured.push_back(addr);
+        }
         self.learn_first_wait(sample);
-        if self.round_trips.len() > MAX_MEASURED {
-            self.round_trips.pop_first();
+        if self.round_trips.len() > MAX_MEASURED
+            && let Some(first) = self.measured.pop_front()
+        {
+            self.round_trips.remove(&first);
         }
     }
 

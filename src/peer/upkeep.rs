@@ -90,8 +90,10 @@ impl Peer {
                 Chore::Ping(contact) => self.verify(now, contact),
                 Chore::Consult(contact) => self.consult(now, contact),
                 Chore::LookUp(target) => {
-                    let search = Search::by_member(&*self.overlay, self.me, target, Asks::Nodes(None));
-                    self.start_refresh(now, search, None);
+                    for v6 in self.networks() {
+                        let search = Search::by_outsider(&*self.overlay, target, Asks::Nodes(None), v6);
+                        self.start_refresh(now, search.with_myself(self.me), None);
+                    }
                 }
             }
         }

@@ -75,8 +75,7 @@ fn once(network: &Network, command: Command) -> Result<Outcome, Trouble> {
         let node = Node::start_at(bound, Setup { bootstrap, tuning, read_only, ..Setup::default() });
         let node = node.map_err(Trouble::failed)?;
         node.joined().await.map_err(Trouble::out_of_reach)?;
-        let putting = matches!(command, Command::Put { .. });
-        outcome(node.ask(command).await.map_err(Trouble::failed)?, putting)
+        outcome(node.ask(command).await.map_err(Trouble::failed)?)
     };
     let outcome = runtime.block_on(async { timeout(network.timeout, work).await });
     runtime.shutdown_background();
@@ -135,8 +134,8 @@ fn find_command(key: Key, salt: Vec<u8>) -> Command {
     })
 }
 
-/// What an answer means to whoever asked. `putting`: a refusal is the network's, not a failure to reach it.
-fn outcome(answer: Answer, putting: bool) -> Result<Outcome, Trouble> {
+/// What an answer means to whoever asked.
+fn outcome(answer: Answer) -> Result<Outcome, Trouble> {
     match answer {
         Answer::Put { copies, .. } if copies.is_empty() => Err(Trouble::out_of_reach("no node took the value")),
         Answer::Put { item, copies } => Ok(put_outcome(&item, copies.len())),
@@ -161,7 +160,7 @@ fn outcome(answer: Answer, putting: bool) -> Result<Outcome, Trouble> {
             let object = json!({ "event": "done", "samples": ids, "num": num });
             Ok(Outcome { aside, ..Outcome::done(object, line) })
         }
-        Answer::Unable(reason) if putting => Err(Trouble::new(REFUSED, "refused", reason)),
+        Answer::Refused(reason) => Err(Trouble::new(REFUSED, "refused", reason)),
         Answer::Unable(reason) => Err(Trouble::out_of_reach(reason)),
         other @ (Answer::Stored { .. }
         | Answer::Fetched { .. }
@@ -253,11 +252,11 @@ mod tests {
     use super::*;
 
     fn object(answer: Answer) -> Value {
-        outcome(answer, false).map(|outcome| outcome.object).unwrap_or_else(|trouble| panic!("{}", trouble.message))
+        outcome(answer).map(|outcome| outcome.object).unwrap_or_else(|trouble| panic!("{}", trouble.message))
     }
 
-    fn exit(answer: Answer, putting: bool) -> u8 {
-        outcome(answer, putting).map_or_else(|trouble| trouble.exit, |outcome| outcome.exit)
+    fn exit(answer: Answer) -> u8 {
+        outcome(answer).map_or_else(|trouble| trouble.exit, |outcome| outcome.exit)
     }
 
     #[test]
@@ -290,13 +289,13 @@ mod tests {
 
     #[test]
     fn failures_have_their_exit_codes() {
-        assert_eq!(exit(Answer::NoValue { asked: 8 }, false), 3);
-        assert_eq!(exit(Answer::NoValue { asked: 0 }, false), 4);
-        assert_eq!(exit(Answer::Peers { peers: vec![], scrape: None, asked: 8 }, false), 3);
-        assert_eq!(exit(Answer::Peers { peers: vec![], scrape: None, asked: 0 }, false), 4);
-        assert_eq!(exit(Answer::Announced(vec![]), false), 4);
-        assert_eq!(exit(Answer::Unable("cas mismatch".into()), true), 7);
-        assert_eq!(exit(Answer::Unable("nobody there".into()), false), 4);
+        assert_eq!(exit(Answer::NoValue { asked: 8 }), 3);
+        assert_eq!(exit(Answer::NoValue { asked: 0 }), 4);
+        assert_eq!(exit(Answer::Peers { peers: vec![], scrape: None, asked: 8 }), 3);
+        assert_eq!(exit(Answer::Peers { peers: vec![], scrape: None, asked: 0 }), 4);
+        assert_eq!(exit(Answer::Announced(vec![])), 4);
+        assert_eq!(exit(Answer::Refused("cas mismatch".into())), 7);
+        assert_eq!(exit(Answer::Unable("nobody there".into())), 4);
     }
 
     #[test]
