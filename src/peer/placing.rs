@@ -205,7 +205,8 @@ impl Peer {
             let there = placing.highest_seq.max(own);
             if cas.is_some() && there.is_some() && *cas != there {
                 // Whoever does not know the version that is there, we or another one, would take ours.
-                return self.unable(walk.ticket, "it was refused: the version there is another one".to_owned());
+                let reason = "it was refused: the version there is another one".to_owned();
+                return self.answer_if_asked(walk.ticket, Answer::Refused(reason));
             }
             let next = there.map_or(1, |seq| seq.saturating_add(1));
             let item = Item::Mutable(secret.sign(salt, seq.unwrap_or(next), value));
