@@ -823,7 +823,7 @@ fn a_single_liar_among_the_keepers_does_not_refuse_for_all() {
         });
         match &lab.answers[&ticket] {
             peer::Answer::Put { copies, .. } => assert!(liars < 8 && copies.len() >= 8 - liars, "{liars} {copies:?}"),
-            peer::Answer::Unable(_) => assert_eq!(liars, 8),
+            peer::Answer::Refused(_) => assert_eq!(liars, 8),
             other => panic!("{other:?}"),
         }
     }
@@ -1119,7 +1119,7 @@ proptest! {
             prop_assert_eq!(answers.len(), 1, "{}", ticket);
             match &answers[0] {
                 peer::Answer::Found(found) if ticket >= 100 => prop_assert_eq!(found, &item),
-                peer::Answer::NoValue { .. } | peer::Answer::Unable(_) if ticket >= 100 => {
+                peer::Answer::NoValue { .. } | peer::Answer::Unable(_) | peer::Answer::Refused(_) if ticket >= 100 => {
                     prop_assert!(!put || lost + spoilt > 0.2, "{}: {:?}", ticket, answers);
                 }
                 _ => {}

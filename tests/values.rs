@@ -224,7 +224,7 @@ fn a_put_instead_of_another_version_than_the_one_there_changes_nothing() {
     // Its giver keeps the value too, and is no exception.
     let second = world.order(members[2], put("motto", Some(6), Some(4), "second"));
     world.run_for(2 * SECOND);
-    assert!(matches!(answered(&world, second), Some(Answer::Unable(_))), "{:?}", world.record(second));
+    assert!(matches!(answered(&world, second), Some(Answer::Refused(_))), "{:?}", world.record(second));
     let gets: Vec<Ticket> = members.iter().map(|at| world.get(*at, "motto")).collect();
     world.run_for(2 * SECOND);
     assert!(gets.iter().all(|get| world.text(*get) == Some("first")));

@@ -64,32 +64,8 @@ impl Peer {
         if self.keeping.tokens.age(now, &mut self.chance) {
             self.note_tokens();
         }
-        while let Some(due) = self.keeping.values.next_due(now) {
-            match due {
-                Ok(kept) => {
-                    if self.walks.are_busy_with_upkeep() {
-                        self.keeping.values.put_off(now, kept.item.target(), &mut self.chance);
-                        continue;
-                    }
-                    self.keeping.values.published(now, kept.item.target(), &mut self.chance);
-                    self.publish_again(now, kept.item, kept.expires.since(now));
-                }
-                Err(target) => self.forget_value(target),
-            }
-        }
-        while let Some(due) = self.keeping.publications.next_due(now) {
-            match due {
-                Ok(kept) => {
-                    if self.walks.are_busy_with_upkeep() {
-                        self.keeping.publications.put_off(now, kept.item.target(), &mut self.chance);
-                        continue;
-                    }
-                    self.keeping.publications.published(now, kept.item.target(), &mut self.chance);
-                    self.publish_again(now, kept.item, kept.expires.since(now));
-                }
-                Err(target) => self.forget_publication(target),
-            }
-        }
+        self.publish_due(now, |keeping| &mut keeping.values, Peer::forget_value);
+        self.publish_due(now, |keeping| &mut keeping.publications, Peer::forget_publication);
         let changes = self.overlay.changes();
         if changes != self.keeping.changes_seen && self.keeping.look_at == Moment::NEVER {
             self.keeping.look_at = now + SETTLE;
@@ -100,6 +76,22 @@ impl Peer {
             self.look_for_new_keepers();
         }
         self.hand_values(now);
+    }
+
+    /// Publishes again what is due of these, and forgets what has come to its end.
+    fn publish_due(&mut self, now: Moment, which: fn(&mut Keeping) -> &mut Values, forget: fn(&mut Peer, Id)) {
+        while let Some(due) = which(&mut self.keeping).next_due(now) {
+            match due {
+                Ok(kept) if self.walks.are_busy_with_upkeep() => {
+                    which(&mut self.keeping).put_off(now, kept.item.target(), &mut self.chance);
+                }
+                Ok(kept) => {
+                    which(&mut self.keeping).published(now, kept.item.target(), &mut self.chance);
+                    self.publish_again(now, kept.item, kept.expires.since(now));
+                }
+                Err(target) => forget(self, target),
+            }
+        }
     }
 
     /// Who has come and shall keep what we keep is given it, by the nearest of those who keep it now.
