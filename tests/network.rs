@@ -297,3 +297,20 @@ fn an_acknowledged_copy_is_a_copy() {
         assert_eq!(world.copies("minutes.txt", content_of(&world, last)), copies.len(), "seed {seed}");
     }
 }
+
+/// What is stored in a ring's first moments is found in them too, though whoever was before its holder has died.
+#[test]
+fn a_holder_that_does_not_know_its_predecessor_yet_says_what_it_holds() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, stormy(0.0)).classic().unchecked();
+        let ring = [(2, [4, 5]), (4, [5, 8]), (5, [8, 9]), (8, [9, 14]), (9, [14, 19]), (14, [19, 2]), (19, [2, 4])];
+        let peers: Vec<usize> = ring.map(|(number, successors)| world.init(number, &successors)).to_vec();
+        let store = world.store(peers[3], "4103", 1000);
+        assert!(world.run_while(10 * SECOND, SECOND / 50, |world| !world.is_stored(store)), "seed {seed}");
+        [3, 4].into_iter().for_each(|at| world.kill(peers[at]));
+        let requests: Vec<_> = [0, 1, 2, 5, 6].into_iter().map(|at| world.request(peers[at], "4103")).collect();
+        world.run_for(30 * SECOND);
+        let content = content_of(&world, store);
+        assert!(requests.iter().all(|request| world.record(*request).brought == Some(content)), "seed {seed}");
+    }
+}

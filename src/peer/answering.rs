@@ -125,10 +125,12 @@ impl Peer {
         let answer = match question {
             Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
             _ if self.standing == Standing::Joining => Err(Refusal::busy()),
-            Question::FindNode { errand: Some(Errand::Store(_) | Errand::Request(_)), .. }
-                if self.standing == Standing::Member && !self.overlay.knows_its_range(now) =>
+            Question::FindNode { errand: Some(Errand::Store(ref name) | Errand::Request(ref name)), .. }
+                if self.standing == Standing::Member
+                    && !self.overlay.knows_its_range(now)
+                    && self.shelf.named(name).is_none() =>
             {
-                // It will be asked again, and know then.
+                // It will be asked again, and know then. Who holds the file says so at once: others may have died.
                 return;
             }
             Question::FindNode { target, errand } => {
