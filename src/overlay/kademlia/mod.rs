@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(kademlia.due(), at(1));
         kademlia.heard_from(at(1), contact(5));
         assert!(!kademlia.knows_its_range(at(1)), "who else is there is being looked up");
-        assert!(kademlia.knows_its_range(at(2)));
+        assert!(kademlia.knows_its_range(at(3)));
         let chores = kademlia.chores(at(1));
         assert!(pings(&chores).contains(&4));
         assert_eq!(lookups(&chores), [ME]);
@@ -576,11 +576,11 @@ mod tests {
         let mut kademlia = kademlia(&[], &(1..=8).chain(128..136).collect::<Vec<u8>>());
         live(&mut kademlia, at(3600));
         let before = kademlia.changes();
-        kademlia.lost(at(3600), Id::numbered(130));
+        kademlia.lost(at(3603), Id::numbered(130));
         assert_eq!(kademlia.changes(), before, "far away");
-        kademlia.lost(at(3600), Id::numbered(3));
+        kademlia.lost(at(3603), Id::numbered(3));
         assert_eq!(kademlia.changes(), before + 1);
-        assert_eq!(pings(&kademlia.chores(at(3600))).iter().filter(|number| **number < 9).count(), 7);
-        assert!(lookups(&kademlia.chores(at(3605))).contains(&ME));
+        assert_eq!(pings(&kademlia.chores(at(3603))).iter().filter(|number| **number < 9).count(), 7);
+        assert!(lookups(&kademlia.chores(at(3608))).contains(&ME));
     }
 }

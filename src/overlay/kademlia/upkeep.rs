@@ -17,7 +17,7 @@ const REFRESH_NEXT: Duration = Duration::from_millis(300);
 const REFRESH_ALL_AFTER: Duration = Duration::from_secs(2);
 /// Time from the first lookup of our own id to the second; doubles each time, up to [`REFRESH_EVERY`]. Guess: peers
 /// that start together find each other by then.
-const OWN_FIRST: Duration = Duration::from_secs(10);
+const OWN_FIRST: Duration = Duration::from_millis(500);
 /// A contact not heard for so long is pinged, the stalest first. Guess: the rest of the 15 minutes for which it is
 /// good is enough to come to all of them.
 const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -44,8 +44,9 @@ pub struct Hints {
 
 /// A peer that hears nothing of those named at the start for so long goes on alone, for now. Guess: as in the ring.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// Time from the first answer to knowing our surroundings. Guess: three round trips on the Internet.
-const LOOK_ROUND: Duration = Duration::from_millis(500);
+/// Time from the first answer to knowing our surroundings. Guess: peers that start together have looked round three times
+/// by then.
+const LOOK_ROUND: Duration = Duration::from_secs(2);
 
 /// When our own id is looked up next, and how long we wait after that.
 pub struct OwnLookup {
