@@ -7,7 +7,7 @@ use crate::peer::Memory;
 use crate::store::{Journal, StoreError};
 use std::path::Path;
 
-/// The key of the peer's own id. The peer itself notes nothing under it.
+/// The key of the peer's own id. The peer notes another one there, if its address wants it (BEP 42).
 const ID: &[u8] = b"id";
 
 /// What was found in a journal.

@@ -75,7 +75,7 @@ pub enum Command {
     Put {
         /// What.
         publication: Publication,
-        /// Promise it a day: this peer publishes it again as long as it lives. Otherwise it is for the caller to do so.
+        /// Promise it a day, in which this peer and its keepers publish it again. Otherwise it is for the caller to do so.
         promised: bool,
     },
     /// Find a small value.
