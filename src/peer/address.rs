@@ -42,7 +42,9 @@ impl Peer {
     pub(super) fn seen_at(&mut self, now: Moment, by: SocketAddr, seen_at: SocketAddr) {
         let (by, seen_at) = (by.ip(), seen_at.ip().to_canonical());
         let matters = self.kind.ties_ids_to_addresses() && self.me.id.number().is_none();
-        if !matters || address_id::is_exempt(by) || address_id::is_exempt(seen_at) {
+        // One id cannot fit two addresses: who has both families goes by IPv4.
+        let other = self.families.both() && seen_at.is_ipv6();
+        if !matters || other || address_id::is_exempt(by) || address_id::is_exempt(seen_at) {
             return;
         }
         if let Some(ip) = self.votes.count(by, seen_at)
