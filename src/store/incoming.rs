@@ -1,12 +1,10 @@
 //! A version on its way into the store.
 
 use super::error::On as _;
-use super::temporary::Temporary;
+use super::temporary::{Temporary, reserve};
 use super::{PourError, Store, StoreError};
 use crate::ground::Manifest;
 use blake3::Hasher;
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 use std::io::{self, Read};
 
 /// Bytes that are not in the store yet. Dropped without being committed, they leave nothing behind.
@@ -19,7 +17,7 @@ pub struct Incoming {
 
 impl Incoming {
     pub(super) fn begin(store: Store, manifest: Manifest) -> Result<Incoming, StoreError> {
-        let mut file = store.temporary()?;
+        let file = store.temporary()?;
         let reserved = reserve(file.file(), manifest.content.len_bytes);
         reserved.on("write", file.path())?;
         Ok(Incoming { store, manifest, file, hasher: Hasher::new() })
@@ -52,17 +50,5 @@ impl Incoming {
         }
         file.sync().on("write", file.path())?;
         store.place(file, &manifest)
-    }
-}
-
-/// Asks the disk for all the room at once.
-fn reserve(file: &std::fs::File, len_bytes: u64) -> io::Result<()> {
-    if len_bytes == 0 {
-        return Ok(());
-    }
-    match fallocate(file, FallocateFlags::empty(), 0, len_bytes) {
-        // Some file systems cannot promise: there, a full disk is noticed when it is full.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-        result => Ok(result?),
     }
 }

@@ -14,19 +14,27 @@
 
 mod arrival;
 mod catalogue;
+mod chunk_set;
 mod error;
+mod flusher;
 mod incoming;
 pub mod journal;
+mod partial;
+pub mod pieces;
 mod pour;
 pub mod record;
+mod sidecar;
 pub mod source;
 mod temporary;
 
 pub use arrival::Arrival;
 pub use catalogue::Admission;
+pub use chunk_set::ChunkSet;
 pub use error::StoreError;
 pub use incoming::Incoming;
 pub use journal::Journal;
+pub use partial::{Accepted, Partial, Place, sweep};
+pub use pieces::Pieces;
 pub use pour::{PourError, pour};
 
 pub(crate) use error::plain;
@@ -191,7 +199,7 @@ impl Store {
 
     fn write_name(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let path = self.name_path(&manifest.name.key());
-        let mut file = self.temporary()?;
+        let file = self.temporary()?;
         file.file().write_all(&record::encode(manifest)).on("write", &path)?;
         file.sync().on("write", &path)?;
         file.place(&path).on("write", &path)
