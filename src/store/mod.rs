@@ -18,12 +18,10 @@ mod error;
 mod incoming;
 pub mod journal;
 mod pour;
-pub mod record;
 pub mod source;
 mod temporary;
 
 pub use arrival::Arrival;
-pub use catalogue::Admission;
 pub use error::StoreError;
 pub use incoming::Incoming;
 pub use journal::Journal;
@@ -31,7 +29,8 @@ pub use pour::{PourError, pour};
 
 pub(crate) use error::plain;
 
-use crate::ground::{Content, Id, Manifest};
+use crate::ground::record;
+use crate::ground::{Admission, Content, Id, Manifest};
 use catalogue::Catalogue;
 use error::On as _;
 use std::collections::BTreeSet;
@@ -120,7 +119,7 @@ impl Store {
         let mut catalogue = self.catalogue();
         match catalogue.admits(manifest) {
             Admission::Have => return Ok(true),
-            Admission::Outdated { version } => return Err(StoreError::Outdated { version }),
+            Admission::Outdated(held) => return Err(StoreError::Outdated(held)),
             Admission::Take => {}
         }
         if !catalogue.refers_to(&manifest.content) {
@@ -170,7 +169,7 @@ impl Store {
         // Another version may have come in while these bytes arrived.
         match catalogue.admits(manifest) {
             Admission::Have => return Ok(()),
-            Admission::Outdated { version } => return Err(StoreError::Outdated { version }),
+            Admission::Outdated(held) => return Err(StoreError::Outdated(held)),
             Admission::Take => {}
         }
         let path = content_path(&self.shared.root, &manifest.content);
