@@ -136,7 +136,7 @@ impl Host {
             overlay: config.overlay,
             replicas: config.replicas,
             seed: seed(),
-            held: store.manifests(),
+            held: store.manifests().into_iter().map(|manifest| (manifest, None)).collect(),
             keeps_files: true,
             read_only: false,
             both_families: own.len() > 1,
@@ -172,7 +172,7 @@ impl Host {
 
     /// Brings a file here.
     pub fn request(&self, name: &str) -> Result<Reply, Unheard> {
-        self.order(Wish::Plain(Command::Request { name: FileName::parse(name)? }))
+        self.order(Wish::Plain(Command::Request { name: FileName::parse(name)?, version: None }))
     }
 
     /// Keeps a value in the network, under a key that everybody may change who knows it.

@@ -1,21 +1,7 @@
 //! What the store holds, in memory: which version of each name, and which content they refer to.
 
-use crate::ground::{Content, Id, Manifest};
+use crate::ground::{Admission, Content, Id, Manifest};
 use std::collections::BTreeMap;
-
-/// Whether a version of a file would be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Yes: the name is new, or this version is the higher one.
-    Take,
-    /// It is here already.
-    Have,
-    /// A higher one is here.
-    Outdated {
-        /// The version here.
-        version: u64,
-    },
-}
 
 #[derive(Default)]
 pub(super) struct Catalogue {
@@ -46,7 +32,7 @@ impl Catalogue {
         match held.holding().rank().cmp(&manifest.holding().rank()) {
             std::cmp::Ordering::Less => Admission::Take,
             std::cmp::Ordering::Equal => Admission::Have,
-            std::cmp::Ordering::Greater => Admission::Outdated { version: held.version },
+            std::cmp::Ordering::Greater => Admission::Outdated(held.holding()),
         }
     }
 
@@ -81,7 +67,7 @@ mod tests {
 
     fn manifest(name: &str, version: u64, content: u8) -> Manifest {
         let name = FileName::parse(name).unwrap();
-        Manifest { name, version, content: Content { hash: [content; 32], len_bytes: 1 } }
+        Manifest::after(None, name, Content { hash: [content; 32], len_bytes: 1 }, Id::ZERO).at_version(version)
     }
 
     #[test]
@@ -98,7 +84,7 @@ mod tests {
     fn of_equal_versions_the_higher_content_wins() {
         let mut catalogue = Catalogue::default();
         catalogue.insert(manifest("a", 1, 7));
-        assert_eq!(catalogue.admits(&manifest("a", 1, 6)), Admission::Outdated { version: 1 });
+        assert_eq!(catalogue.admits(&manifest("a", 1, 6)), Admission::Outdated(manifest("a", 1, 7).holding()));
         assert_eq!(catalogue.admits(&manifest("a", 1, 7)), Admission::Have);
         assert_eq!(catalogue.admits(&manifest("a", 1, 8)), Admission::Take);
     }

@@ -1,5 +1,6 @@
 //! What goes wrong at the disk, in one plain sentence each.
 
+use crate::ground::Holding;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -17,11 +18,8 @@ pub enum StoreError {
     #[error("no space left on the disk for {}", .0.display())]
     Full(PathBuf),
     /// A higher version is here already.
-    #[error("version {version} is here already")]
-    Outdated {
-        /// The version here.
-        version: u64,
-    },
+    #[error("version {} is here already", .0.version)]
+    Outdated(Holding),
     /// The bytes are not those that were announced.
     #[error("the bytes do not match their hash")]
     Damaged,

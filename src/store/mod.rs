@@ -22,13 +22,11 @@ pub mod journal;
 mod partial;
 pub mod pieces;
 mod pour;
-pub mod record;
 mod sidecar;
 pub mod source;
 mod temporary;
 
 pub use arrival::Arrival;
-pub use catalogue::Admission;
 pub use chunk_set::ChunkSet;
 pub use error::StoreError;
 pub use incoming::Incoming;
@@ -39,7 +37,8 @@ pub use pour::{PourError, pour};
 
 pub(crate) use error::plain;
 
-use crate::ground::{Content, Id, Manifest};
+use crate::ground::record;
+use crate::ground::{Admission, Content, Id, Manifest};
 use catalogue::Catalogue;
 use error::On as _;
 use std::collections::BTreeSet;
@@ -128,7 +127,7 @@ impl Store {
         let mut catalogue = self.catalogue();
         match catalogue.admits(manifest) {
             Admission::Have => return Ok(true),
-            Admission::Outdated { version } => return Err(StoreError::Outdated { version }),
+            Admission::Outdated(held) => return Err(StoreError::Outdated(held)),
             Admission::Take => {}
         }
         if !catalogue.refers_to(&manifest.content) {
@@ -178,7 +177,7 @@ impl Store {
         // Another version may have come in while these bytes arrived.
         match catalogue.admits(manifest) {
             Admission::Have => return Ok(()),
-            Admission::Outdated { version } => return Err(StoreError::Outdated { version }),
+            Admission::Outdated(held) => return Err(StoreError::Outdated(held)),
             Admission::Take => {}
         }
         let path = content_path(&self.shared.root, &manifest.content);

@@ -7,7 +7,7 @@ use tempfile::{TempDir, tempdir};
 
 fn manifest(name: &str, version: u64, bytes: &[u8]) -> Manifest {
     let content = Content { hash: *blake3::hash(bytes).as_bytes(), len_bytes: bytes.len() as u64 };
-    Manifest { name: FileName::parse(name).unwrap(), version, content }
+    Manifest::after(None, FileName::parse(name).unwrap(), content, Id::ZERO).at_version(version)
 }
 
 fn open(dir: &TempDir) -> Store {
@@ -124,7 +124,7 @@ fn the_higher_version_wins_in_either_order() {
     keep(&store, "up", 1, b"one").unwrap();
     keep(&store, "up", 2, b"two").unwrap();
     keep(&store, "down", 2, b"2").unwrap();
-    assert_eq!(keep(&store, "down", 1, b"1"), Err(StoreError::Outdated { version: 2 }));
+    assert_eq!(keep(&store, "down", 1, b"1"), Err(StoreError::Outdated(manifest("down", 2, b"2").holding())));
     assert_eq!(keep(&store, "down", 2, b"2"), Ok(()), "it is here already");
     assert_eq!((bytes_of(&store, "up"), bytes_of(&store, "down")), (b"two".to_vec(), b"2".to_vec()));
     assert_eq!(files(&dir), [2, 2, 0], "nothing is left of the lower ones");
@@ -139,7 +139,7 @@ fn of_many_uploads_of_one_name_at_once_the_highest_stays() {
             let store = &store;
             scope.spawn(move || {
                 let outcome = keep(store, "4103", version, format!("version {version}").as_bytes());
-                assert!(matches!(outcome, Ok(()) | Err(StoreError::Outdated { .. })), "{outcome:?}");
+                assert!(matches!(outcome, Ok(()) | Err(StoreError::Outdated(_))), "{outcome:?}");
             });
         }
     });

@@ -84,7 +84,7 @@ impl From<StoreError> for Failure {
 /// What the sender hears of our trouble: no paths of ours.
 fn excuse(error: &StoreError) -> Reply {
     match error {
-        StoreError::Outdated { version } => Reply::Outdated { version: *version },
+        StoreError::Outdated(held) => Reply::Outdated(*held),
         StoreError::Damaged => Reply::Damaged,
         StoreError::Full(_) => Reply::Refused("no space left on its disk".to_owned()),
         StoreError::InUse(_) | StoreError::Later(_) | StoreError::Changed | StoreError::Disk { .. } => {

@@ -24,7 +24,7 @@ fn connected<N, F: Send>(near: impl FnOnce(TcpStream) -> N, far: impl FnOnce(Tcp
 
 fn manifest(version: u64, bytes: &[u8]) -> Manifest {
     let content = Content { hash: *blake3::hash(bytes).as_bytes(), len_bytes: bytes.len() as u64 };
-    Manifest { name: FileName::parse("4103").unwrap(), version, content }
+    Manifest::after(None, FileName::parse("4103").unwrap(), content, Id::ZERO).at_version(version)
 }
 
 fn file(bytes: &[u8]) -> File {
@@ -110,7 +110,7 @@ fn what_is_there_is_not_sent_again() {
 fn a_later_version_is_not_replaced_by_an_earlier_one() {
     let (_dir, store) = new_store();
     put(&store, &manifest(2, b"two"), b"two").0.unwrap();
-    let outdated = Err(MoveError::Outdated { version: 2 });
+    let outdated = Err(MoveError::Outdated(manifest(2, b"two").holding()));
     assert_eq!(put(&store, &manifest(1, b"one"), b"one"), (outdated.clone(), outdated));
     assert_eq!(kept(&store), [b"two"]);
 }
