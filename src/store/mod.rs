@@ -19,6 +19,7 @@ mod incoming;
 pub mod journal;
 mod pour;
 pub mod record;
+pub mod seal;
 pub mod source;
 mod temporary;
 
