@@ -24,6 +24,11 @@
 //! Misuse-Resistance, 2015), in the form STREAM-BE32, over XChaCha20-Poly1305 without associated data. Its nonce is the 19
 //! bytes of the header, the number of the chunk from 0 (4 bytes, big-endian), and 1 for the last chunk, else 0. Chunks
 //! that are changed, exchanged, left out or added are noticed. The last chunk is empty only if the file is.
+//!
+//! *Hidden names* are `sealed-` and the first 20 bytes, in hexadecimal, of the keyed BLAKE3 of the name. The key is
+//! `derive_key` under the context `p2p sealed 1: hidden names`: of the 32 bytes of the key file, or of argon2id of the
+//! passphrase with the salt `p2p hidden names` (256 MiB, 3 passes, 4 lanes). As that salt is the same everywhere, one
+//! table of guesses fits everybody's names: it takes a better passphrase than the files do.
 
 mod header;
 mod key;
