@@ -18,6 +18,7 @@ mod error;
 mod incoming;
 pub mod journal;
 mod pour;
+pub mod seal;
 pub mod source;
 mod temporary;
 

@@ -97,7 +97,7 @@ fn a_later_programs_store_is_left_alone() {
     let dir = tempdir().unwrap();
     drop(open(&dir));
     let name = dir.path().join("store/names/abc");
-    fs::write(&name, "d1:vi2ee").unwrap();
+    fs::write(&name, "d1:vi3ee").unwrap();
     assert_eq!(Store::open(&dir.path().join("store")).err(), Some(StoreError::Later(name.clone())));
     assert!(name.exists());
 }
