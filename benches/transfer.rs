@@ -99,7 +99,7 @@ fn baseline(source: &Path, room: &Path) {
 fn upload(source: &Path, room: &Path) {
     // Hashing the source happens before the network hears of it, and is measured apart.
     let manifest = manifest(source);
-    let store = Store::open(&room.join("store")).unwrap();
+    let store = Store::open(&room.join("store"), None).unwrap();
     let give = |mut stream| {
         transfer::upload(&mut stream, &manifest, File::open(source).unwrap(), Id::ZERO).unwrap();
     };
@@ -129,5 +129,5 @@ fn download(source: &Path, room: &Path) {
 fn manifest(source: &Path) -> Manifest {
     static CONTENT: std::sync::OnceLock<p2p::ground::Content> = std::sync::OnceLock::new();
     let content = *CONTENT.get_or_init(|| source::hash(&mut File::open(source).unwrap()).unwrap());
-    Manifest { name: FileName::parse("4103").unwrap(), version: 1, content }
+    Manifest::after(None, FileName::parse("4103").unwrap(), content, Id::ZERO)
 }

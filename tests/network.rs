@@ -305,8 +305,8 @@ fn an_acknowledged_copy_is_a_copy() {
 #[test]
 fn a_holder_says_what_it_holds_before_it_knows_its_range() {
     let name = FileName::parse("4103").unwrap();
-    let manifest =
-        Manifest { name: name.clone(), version: 1, content: Content { hash: [7; Content::HASH_LEN], len_bytes: 5 } };
+    let content = Content { hash: [7; Content::HASH_LEN], len_bytes: 5 };
+    let manifest = Manifest::after(None, name.clone(), content, Id::numbered(5));
     let asked = |held: Vec<Manifest>| {
         let contact = |number: u8| Contact {
             id: Id::numbered(number),
@@ -321,7 +321,7 @@ fn a_holder_says_what_it_holds_before_it_knows_its_range() {
             ping_interval: Duration::from_secs(15),
             replicas: 3,
             seed: 1,
-            held,
+            held: held.into_iter().map(|manifest| (manifest, None)).collect(),
             keeps_files: true,
             read_only: false,
             both_families: false,

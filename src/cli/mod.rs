@@ -5,6 +5,7 @@ mod console;
 mod dht;
 mod peer;
 mod repl;
+mod report;
 mod simulate;
 mod tell;
 mod terminal;

@@ -1,7 +1,8 @@
 //! Events as sentences: to the letter those of the assignment, and our own where it is silent.
 
+use super::report;
 use crate::ground::item::as_text;
-use crate::ground::{Id, Item, Naming};
+use crate::ground::{Copy, Health, Id, Item, Naming};
 use crate::live::Event;
 use crate::peer::{Answer, JoinError, News, Successors};
 
@@ -84,6 +85,9 @@ impl Teller {
 
     fn answer(&self, answer: &Answer) -> Vec<Line> {
         match answer {
+            Answer::Stored { manifest, copies, .. } if manifest.content.is_removed() => {
+                vec![Line::Out(format!("File {} is removed{}", manifest.name, self.at(copies)))]
+            }
             Answer::Stored { manifest, copies, wanted } if copies.len() < *wanted => {
                 let (name, copies, place) = (&manifest.name, copies.len(), self.at(copies));
                 vec![Line::Out(format!("File {name} is stored with only {copies} of {wanted} copies{place}"))]
@@ -93,8 +97,22 @@ impl Teller {
                 vec![Line::Aside(format!("Stored {name}: {}{place}", in_copies(count)))]
             }
             Answer::Fetched { name, .. } => vec![Line::Out(format!("File {name} received"))],
-            Answer::NotFound { name, asked } => {
-                vec![Line::Out(format!("File {name} was not found ({} asked)", counted(*asked, "peer")))]
+            Answer::NotFound { name, asked, absence } => {
+                vec![Line::Out(format!("File {name} {}", report::absence(*absence, *asked)))]
+            }
+            Answer::Inspected { name, holders, asked, absence, .. } if holders.is_empty() => {
+                vec![Line::Out(format!("File {name} {}", report::absence(*absence, *asked)))]
+            }
+            Answer::Inspected { name, holders, wanted, .. } => {
+                let verified = |copy: &Copy| copy.health != Health::Here;
+                let lines = match holders.iter().flat_map(|(_, copies)| copies).any(verified) {
+                    true => report::check(self.naming, name.as_str(), holders, *wanted),
+                    false => report::history(self.naming, holders),
+                };
+                lines.into_iter().map(Line::Out).collect()
+            }
+            Answer::Listed { files, asked, silent } => {
+                report::list(self.naming, files, *asked, *silent).into_iter().map(Line::Out).collect()
             }
             Answer::Failed { name, reason } => vec![Line::Out(format!("File {name}: {reason}"))],
             Answer::Put { item, copies } => {
@@ -138,18 +156,36 @@ impl Teller {
 
     /// `Peer 4`, `Peers 4 and 5`, `Peers 4, 5 and 8`.
     fn peers(&self, ids: &[Id]) -> String {
-        let calls: Vec<String> = ids.iter().map(|id| self.naming.call(*id)).collect();
-        match calls.as_slice() {
-            [] => "no peer".to_owned(),
-            [one] => format!("Peer {one}"),
-            [most @ .., last] => format!("Peers {} and {last}", most.join(", ")),
-        }
+        peers(self.naming, ids)
     }
 
     /// `, at Peers 19 and 2`.
     fn at(&self, ids: &[Id]) -> String {
         if ids.is_empty() { String::new() } else { format!(", at {}", self.peers(ids)) }
     }
+}
+
+/// `Peer 4`, `Peers 4 and 5`, `Peers 4, 5 and 8`.
+pub fn peers(naming: Naming, ids: &[Id]) -> String {
+    let calls: Vec<String> = ids.iter().map(|id| naming.call(*id)).collect();
+    match calls.as_slice() {
+        [] => "no peer".to_owned(),
+        [one] => format!("Peer {one}"),
+        [most @ .., last] => format!("Peers {} and {last}", most.join(", ")),
+    }
+}
+
+/// `512 B`, `18.2 MB`.
+pub fn size(len_bytes: u64) -> String {
+    let mut value = len_bytes as f64;
+    let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().expect("five units");
+    while value >= 999.95
+        && let Some(next) = units.next()
+    {
+        (value, unit) = (value / 1000.0, next);
+    }
+    if unit == "B" { format!("{len_bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
 /// `1 copy`, `8 copies`.
@@ -182,7 +218,8 @@ fn misleads(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// `1 file`, `8 files`.
+pub fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -199,7 +236,7 @@ fn printable(line: Line) -> Line {
 mod tests {
     use super::*;
     use crate::ground::{Content, FileName, Manifest};
-    use crate::peer::{MoveError, Ticket};
+    use crate::peer::{Absence, MoveError, Ticket};
 
     fn id(number: u8) -> Id {
         Id::numbered(number)
@@ -218,8 +255,8 @@ mod tests {
     }
 
     fn stored(copies: &[u8], wanted: usize) -> Event {
-        let content = Content { hash: [0; 32], len_bytes: 0 };
-        let manifest = Manifest { name: file("2067"), version: 1, content };
+        let content = Content { hash: [7; 32], len_bytes: 0 };
+        let manifest = Manifest::after(None, file("2067"), content, id(2));
         answer(Answer::Stored { manifest, copies: ids(copies), wanted })
     }
 
@@ -306,8 +343,8 @@ mod tests {
 
     #[test]
     fn failures_are_one_line_each() {
-        let not_found = Answer::NotFound { name: file("4103"), asked: 3 };
-        assert_eq!(out(answer(not_found)), ["File 4103 was not found (3 peers asked)"]);
+        let not_found = Answer::NotFound { name: file("4103"), asked: 3, absence: Absence::NeverStored };
+        assert_eq!(out(answer(not_found)), ["File 4103 was not found (3 peers asked): nobody has heard of it"]);
         let failed = Answer::Failed { name: file("a b"), reason: "no such file".into() };
         assert_eq!(out(answer(failed)), ["File a b: no such file"]);
         let damaged = News::HolderFailed { name: file("4103"), holder: id(8), error: MoveError::Damaged };

@@ -11,15 +11,18 @@ pub mod krpc;
 pub mod manifest;
 pub mod naming;
 pub mod random;
+pub mod record;
 pub mod time;
+pub mod versions;
 
 pub use bloom::Bloom;
 pub use id::Id;
 pub use item::{BadItem, Item, Secret, Signed};
-pub use manifest::{Content, Holding, Manifest, MoveError};
+pub use manifest::{Content, Copy, Health, Holding, Link, Manifest, MoveError};
 pub use naming::{FileName, Naming};
 pub use random::Chance;
 pub use time::Moment;
+pub use versions::{Admission, Versions};
 
 use std::net::SocketAddr;
 

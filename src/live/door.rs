@@ -62,7 +62,7 @@ async fn serve(mut stream: TcpStream, hands: Arc<Hands>) {
 
 fn take(stream: &mut std::net::TcpStream, hands: &Hands, manifest: Manifest) {
     if transfer::serve_put(stream, &manifest, &hands.store).is_ok() {
-        hands.say(Happening::Input(Input::Received(manifest)));
+        hands.say(Happening::Input(Input::Received { manifest, left: None }));
     }
 }
 

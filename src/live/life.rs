@@ -72,7 +72,7 @@ impl Life {
             Happening::News(news) => self.tell(Event::News(news)),
             Happening::Sourced { ticket, name, found: Ok((path, content)) } => {
                 self.orders.set_source(ticket, path);
-                self.command(ticket, Command::Store { name, content });
+                self.command(ticket, Command::Store { name, content, ttl: None });
             }
             Happening::Sourced { ticket, name, found: Err(reason) } => {
                 self.answer(ticket, Answer::Failed { name, reason });
@@ -128,16 +128,17 @@ impl Life {
             Move::Keep { manifest, source } => self.orders.source(source).map(|path| {
                 self.tasks.spawn(hands.keep(ticket, manifest, path));
             }),
-            Move::Upload { manifest, source: None, to } => {
+            Move::Upload { manifest, source: None, to, .. } => {
                 self.tasks.spawn(hands.upload(ticket, manifest, None, to));
                 Some(())
             }
-            Move::Upload { manifest, source: Some(source), to } => self.orders.source(source).map(|path| {
+            Move::Upload { manifest, source: Some(source), to, .. } => self.orders.source(source).map(|path| {
                 self.tasks.spawn(hands.upload(ticket, manifest, Some(path), to));
             }),
             Move::Download { name, content, from, order } => self.orders.basket(order).map(|basket| {
-                self.tasks.spawn(hands.download(ticket, name, content, from, basket));
+                self.tasks.spawn(hands.download(ticket, name, content, from[0], basket));
             }),
+            Move::Inspect { .. } | Move::List { .. } => None,
             Move::Deliver { name, content, order } => self.orders.basket(order).map(|basket| {
                 self.tasks.spawn(hands.deliver(ticket, name, content, basket));
             }),

@@ -155,9 +155,15 @@ impl Peer {
                     _ => Ok(answer),
                 }
             }
-            Question::Holds(files) => {
-                let files = files.iter().filter_map(|file| self.shelf.holding(file.key)).collect();
-                Ok(krpc::Answer { files, ..krpc::Answer::default() })
+            Question::Holds(files) => Ok(self.answer_holds(&files)),
+            Question::Digest(range) => Ok(self.answer_digest(asker.id, &range)),
+            Question::Mend(files) => {
+                self.mend(now, &files);
+                Ok(krpc::Answer::default())
+            }
+            Question::Remember(files) => {
+                files.into_iter().for_each(|file| self.known.remember(file));
+                Ok(krpc::Answer::default())
             }
             Question::GetPeers { info_hash, scrape } => {
                 Ok(self.answer_get_peers(now, asker, program, info_hash, scrape, want))

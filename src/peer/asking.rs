@@ -27,7 +27,11 @@ pub(super) enum Why {
     /// For what is learnt on the way.
     Refresh(upkeep::RefreshId, Contact),
     /// Does it hold the files it should?
-    Offer(Contact, Vec<Id>),
+    Offer(Contact, Vec<Holding>),
+    /// It shall know, and need not say anything.
+    Told,
+    /// Whom does it know near itself? For a list.
+    Crawl(ErrandId, Contact),
     /// What does this announced holder of a file hold?
     Holder(ErrandId, SocketAddr),
     /// For a value or torrent.
@@ -53,6 +57,7 @@ impl Peer {
             Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
             Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
             Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
+            Why::Told | Why::Crawl(..) => {}
             Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
         }
     }
@@ -72,9 +77,14 @@ impl Peer {
                 self.verify_known(now, contact);
                 self.refresh_unanswered(now, refresh, contact);
             }
-            Why::Offer(contact, keys) => {
+            Why::Offer(contact, files) => {
                 self.verify_known(now, contact);
-                self.offer_unanswered(now, &keys);
+                self.offer_unanswered(now, &files);
+            }
+            Why::Told => {}
+            Why::Crawl(list, contact) => {
+                self.verify_known(now, contact);
+                self.crawl_unanswered(now, list);
             }
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => {
@@ -131,7 +141,9 @@ impl Peer {
             Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
             Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
             Why::Refresh(refresh, _) => self.refresh_answered(now, refresh, contact, &answer.nodes),
-            Why::Offer(_, keys) => self.offer_answered(now, contact, &keys, &answer.files),
+            Why::Offer(_, files) => self.offer_answered(now, contact, files, &answer),
+            Why::Told => {}
+            Why::Crawl(list, _) => self.crawl_answered(now, list, contact, &answer),
             Why::Holder(errand, addr) => self.holder_answered(now, errand, addr, contact, &answer),
             Why::Walk(walk, _) => self.walk_answered(now, walk, contact, program, answer),
             Why::Place(walk, _) => self.placed(now, walk, contact, Some(Ok(()))),
@@ -147,7 +159,9 @@ impl Peer {
             Why::Joining(asked) => self.joining_silent(now, asked),
             Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
             Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
-            Why::Offer(_, keys) => self.offer_unanswered(now, &keys),
+            Why::Offer(_, files) => self.offer_unanswered(now, &files),
+            Why::Told => {}
+            Why::Crawl(list, _) => self.crawl_unanswered(now, list),
             Why::Verify(contact) => self.verify_refused(contact),
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),

@@ -2,12 +2,14 @@
 //!
 //! Common to both: the search, and who answered what. How the bytes move is told in `storing` and `requesting`.
 
+use super::holders::Holders;
+use super::inspecting::Inspection;
 use super::requesting::Request;
 use super::search::{Asks, Search, Want};
 use super::storing::Store;
 use super::*;
 use crate::ground::krpc::{self, Errand};
-use crate::ground::{Content, FileName};
+use crate::ground::{Content, FileName, Holding};
 use crate::overlay::Geometry;
 use std::collections::BTreeSet;
 
@@ -23,8 +25,20 @@ pub(super) struct ErrandJob {
 }
 
 pub(super) enum Goal {
-    Store(Store),
-    Request(Request),
+    Store(Box<Store>),
+    Request(Box<Request>),
+    Inspect(Box<Inspection>),
+}
+
+impl Goal {
+    /// What is heard of holders is for it.
+    fn holders(&mut self) -> Option<&mut Holders> {
+        match self {
+            Goal::Store(_) => None,
+            Goal::Request(request) => Some(&mut request.holders),
+            Goal::Inspect(inspection) => Some(&mut inspection.holders),
+        }
+    }
 }
 
 pub(super) enum Phase {
@@ -39,12 +53,23 @@ pub(super) enum Phase {
 }
 
 impl Peer {
-    pub(super) fn start_store(&mut self, now: Moment, ticket: Ticket, name: FileName, content: Content) {
-        self.start_errand(now, ticket, name, Goal::Store(Store::new(content)));
+    pub(super) fn start_store(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        name: FileName,
+        content: Content,
+        ttl: Option<Duration>,
+    ) {
+        self.start_errand(now, ticket, name, Goal::Store(Box::new(Store::new(content, ttl))));
     }
 
-    pub(super) fn start_request(&mut self, now: Moment, ticket: Ticket, name: FileName) {
-        self.start_errand(now, ticket, name, Goal::Request(Request::default()));
+    pub(super) fn start_request(&mut self, now: Moment, ticket: Ticket, name: FileName, version: Option<u64>) {
+        self.start_errand(now, ticket, name, Goal::Request(Box::new(Request::new(version))));
+    }
+
+    pub(super) fn start_inspection(&mut self, now: Moment, ticket: Ticket, name: FileName, verify: bool, mend: bool) {
+        self.start_errand(now, ticket, name, Goal::Inspect(Box::new(Inspection::new(verify, mend))));
     }
 
     fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
@@ -58,7 +83,7 @@ impl Peer {
         let place = self.naming.place(&name);
         let own = self.overlay.owns(place);
         let asks = match self.overlay.geometry() {
-            Geometry::Ring => Asks::Nodes(Some(self.tell_errand(&name, &goal, own))),
+            Geometry::Ring => Asks::Nodes(self.tell_errand(&name, &goal, own)),
             // Whoever announced the file is of interest too.
             Geometry::Xor { .. } => Asks::Peers { scrape: false },
         };
@@ -79,16 +104,20 @@ impl Peer {
     }
 
     /// The ring shows its routes, from the first step on.
-    fn tell_errand(&mut self, name: &FileName, goal: &Goal, own: bool) -> Errand {
+    fn tell_errand(&mut self, name: &FileName, goal: &Goal, own: bool) -> Option<Errand> {
         match (goal, own) {
+            (Goal::Inspect(_), _) => {}
+            (Goal::Store(store), _) if store.is_removal() => {}
             (Goal::Store(_), true) => self.news(News::StoreAccepted(name.clone())),
             (Goal::Store(_), false) => self.news(News::StoreForwarded(name.clone())),
             (Goal::Request(_), true) => {}
             (Goal::Request(_), false) => self.news(News::RequestSent(name.clone())),
         }
         match goal {
-            Goal::Store(_) => Errand::Store(name.clone()),
-            Goal::Request(_) => Errand::Request(name.clone()),
+            Goal::Store(store) if store.is_removal() => None,
+            Goal::Store(_) => Some(Errand::Store(name.clone())),
+            Goal::Request(_) => Some(Errand::Request(name.clone())),
+            Goal::Inspect(_) => None,
         }
     }
 
@@ -128,22 +157,30 @@ impl Peer {
     fn found_keepers(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {
         job.phase = Phase::Moving;
         match job.goal {
-            Goal::Store(_) => self.store_at(id, job, keepers),
+            Goal::Store(_) => self.store_at(now, id, job, keepers),
             Goal::Request(_) => self.request_from(now, id, job, keepers),
+            Goal::Inspect(_) => self.inspect_at(now, id, job, keepers),
         }
     }
 
     pub(super) fn errand_answered(&mut self, now: Moment, id: ErrandId, contact: Contact, answer: krpc::Answer) {
         let Some(mut job) = self.errands.remove(&id) else { return };
         let key = job.name.key();
-        let holding = answer.files.into_iter().find(|holding| holding.key == key);
+        let holdings: Vec<Holding> = answer.files.into_iter().filter(|holding| holding.key == key).collect();
         match &mut job.goal {
             // Once bytes are moving their version is settled; a later one elsewhere refuses them.
-            Goal::Store(store) if matches!(job.phase, Phase::Searching(_)) => store.supersede(holding),
+            Goal::Store(store) if matches!(job.phase, Phase::Searching(_) | Phase::Asking(_)) => {
+                holdings.iter().for_each(|holding| store.supersede(Some(*holding), contact));
+            }
             Goal::Store(_) => {}
-            Goal::Request(request) => {
-                request.heard(contact, holding, answer.lying);
-                request.heard_of(&answer.peers);
+            Goal::Request(_) | Goal::Inspect(_) => {}
+        }
+        if let Some(holders) = job.goal.holders() {
+            holders.heard_told(answer.told.filter(|told| told.key == key));
+            holders.heard_of(&answer.peers);
+            // Who is only asked its way says what answers; all it has it says when it is asked for that.
+            if !holdings.is_empty() || answer.lying || matches!(job.phase, Phase::Asking(_)) {
+                holders.heard(contact, &holdings, answer.lying);
             }
         }
         if let Phase::Searching(search) = &mut job.phase {
@@ -166,8 +203,10 @@ impl Peer {
 
     pub(super) fn errand_unanswered(&mut self, now: Moment, id: ErrandId, contact: Contact) {
         let Some(mut job) = self.errands.remove(&id) else { return };
-        if let Phase::Searching(search) = &mut job.phase {
-            search.failed(contact.id);
+        match &mut job.phase {
+            Phase::Searching(search) => search.failed(contact.id),
+            Phase::Asking(_) => drop(job.goal.holders().map(|holders| holders.unheard(contact.id))),
+            Phase::Looking | Phase::Moving => {}
         }
         self.errand_heard(now, id, job, contact);
     }
@@ -182,11 +221,11 @@ impl Peer {
         answer: &krpc::Answer,
     ) {
         if let Some(job) = self.errands.get_mut(&id)
-            && let Goal::Request(request) = &mut job.goal
+            && let Some(holders) = job.goal.holders()
         {
             let key = job.name.key();
-            let holding = answer.files.iter().find(|holding| holding.key == key).copied();
-            request.heard(contact, holding, answer.lying);
+            let holdings: Vec<Holding> = answer.files.iter().filter(|holding| holding.key == key).copied().collect();
+            holders.heard(contact, &holdings, answer.lying);
         }
         self.holder_unanswered(now, id, addr);
     }
@@ -197,13 +236,21 @@ impl Peer {
         }
     }
 
+    fn all_asked(&mut self, now: Moment, id: ErrandId, job: ErrandJob) {
+        match job.goal {
+            Goal::Store(_) => self.begin_uploads(id, job),
+            Goal::Request(_) => self.fetch_next(now, id, job),
+            Goal::Inspect(_) => self.inspect_next(now, id, job),
+        }
+    }
+
     /// A question less is open.
     fn errand_heard(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, contact: Contact) {
         match &mut job.phase {
             Phase::Searching(_) => self.go_on_searching(now, id, job),
             Phase::Asking(waiting) => {
                 waiting.remove(&contact.addr);
-                if waiting.is_empty() { self.fetch_next(now, id, job) } else { drop(self.errands.insert(id, job)) }
+                if waiting.is_empty() { self.all_asked(now, id, job) } else { drop(self.errands.insert(id, job)) }
             }
             Phase::Looking | Phase::Moving => drop(self.errands.insert(id, job)),
         }

@@ -1,13 +1,14 @@
-//! Files follow the ring: whoever shall keep a file is offered it, and who need not keep it lets go.
+//! Files follow the network: whoever shall keep a file is offered it, and who need not keep it lets go.
 //!
-//! Each holder works out who the keepers of its files are now, asks those who have not confirmed it whether they hold
-//! this version, and uploads what is lacking. The owner does so at once, the next keeper a moment later, and so on: the
-//! later ones mostly find it done. A holder that is no keeper any more drops its copy only after all keepers confirmed.
+//! Each holder works out who the keepers of its files are now, asks those who have not confirmed them whether they hold
+//! these versions (see `comparing`), and uploads what is lacking. The owner does so at once, the next keeper a moment
+//! later, and so on: the later ones mostly find it done. A holder that is no keeper any more drops its copies only after
+//! all keepers confirmed. What a peer held that died is not made anew at once, as long as two copies are left: most who
+//! vanish come back.
 
+use super::comparing::Comparing;
 use super::*;
 use crate::ground::Holding;
-use crate::ground::krpc::MAX_FILES;
-use std::collections::BTreeSet;
 
 /// Time from a change in the neighbourhood to the first offers: changes come in bursts.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -17,21 +18,26 @@ const TURN: Duration = Duration::from_millis(1500);
 const RECHECK_EVERY: Duration = Duration::from_secs(120);
 /// Time to the next offer of a file after a failed one.
 const RETRY: Duration = Duration::from_secs(5);
+/// Who died has so long to come back before a third copy is made anew. Guess: a restart, or a cable put back.
+const SPARED: Duration = Duration::from_secs(30);
 /// Most uploads for this purpose at once.
 const MAX_UPLOADS: usize = 4;
-/// Most questions about files at once.
-const MAX_OFFERS: usize = 16;
+/// Bytes uploaded for this purpose in a second, on average: repair must leave room for people. Guess: a third of a
+/// gigabit line. Last copies and departures do not wait for it.
+const BYTES_PER_SECOND: f64 = 40e6;
 
 /// The state of handing over.
 pub(super) struct Handover {
     /// When which file is to be looked at.
     agenda: BTreeSet<(Moment, Id)>,
     /// What a keeper wants from us.
-    wanted: VecDeque<(Contact, Id)>,
-    open_offers: usize,
-    uploads: BTreeSet<(Id, Id)>,
+    wanted: VecDeque<(Contact, Holding)>,
+    pub comparing: Comparing,
+    uploads: BTreeSet<(Id, Id, u64)>,
     changes_seen: u64,
     recheck_at: Moment,
+    /// When the next upload may begin.
+    free_at: Moment,
 }
 
 impl Handover {
@@ -39,33 +45,40 @@ impl Handover {
         Handover {
             agenda: BTreeSet::new(),
             wanted: VecDeque::new(),
-            open_offers: 0,
+            comparing: Comparing::default(),
             uploads: BTreeSet::new(),
             changes_seen: 0,
             recheck_at: now + RECHECK_EVERY,
+            free_at: now,
         }
     }
 
     /// Nothing is being asked or moved, and nothing is waiting to be.
     pub fn is_idle(&self) -> bool {
-        self.agenda.is_empty() && self.wanted.is_empty() && self.open_offers == 0 && self.uploads.is_empty()
+        self.agenda.is_empty() && self.wanted.is_empty() && self.comparing.is_idle() && self.uploads.is_empty()
+    }
+
+    fn may_upload(&self, now: Moment, hurry: bool) -> bool {
+        self.uploads.len() < MAX_UPLOADS && (hurry || self.free_at <= now)
     }
 }
 
 impl Peer {
     pub(super) fn handover_due(&self) -> Moment {
-        if self.shelf.len() == 0 || self.standing == Standing::Joining {
+        if self.shelf.is_empty() || self.standing == Standing::Joining {
             return Moment::NEVER;
         }
-        let busy = self.handover.open_offers >= MAX_OFFERS;
-        let next = self.handover.agenda.first().map_or(Moment::NEVER, |(at, _)| *at);
-        if busy { Moment::NEVER } else { next.min(self.handover.recheck_at) }
+        let handover = &self.handover;
+        let next = handover.agenda.first().map_or(Moment::NEVER, |(at, _)| *at);
+        let next = if handover.comparing.is_busy() { Moment::NEVER } else { next.min(handover.recheck_at) };
+        let waits = !handover.wanted.is_empty() && handover.uploads.len() < MAX_UPLOADS;
+        next.min(self.shelf.due()).min(if waits { handover.free_at } else { Moment::NEVER })
     }
 
     /// Somebody's upload arrived in our store.
-    pub(super) fn received(&mut self, now: Moment, manifest: Manifest) {
+    pub(super) fn received(&mut self, now: Moment, manifest: Manifest, left: Option<Duration>) {
         let key = manifest.name.key();
-        self.shelf.put(manifest);
+        self.shelf.put(manifest, left.map_or(Moment::NEVER, |left| now + left));
         self.announcing.plan(now, key);
         self.plan(now, key);
     }
@@ -73,13 +86,13 @@ impl Peer {
     /// Every file is to be looked at, each in its turn.
     pub(super) fn plan_all(&mut self, now: Moment) {
         self.handover.agenda.clear();
-        let keys: Vec<Id> = self.shelf.iter().map(|(key, _)| key).collect();
+        let keys: Vec<Id> = self.shelf.keys().collect();
         keys.into_iter().for_each(|key| self.plan(now, key));
     }
 
     fn plan(&mut self, now: Moment, key: Id) {
-        let Some(held) = self.shelf.get(key) else { return };
-        let place = self.naming.place(&held.manifest.name);
+        let Some(held) = self.shelf.best(key) else { return };
+        let place = self.naming.place(&held.name);
         let keepers = self.overlay.keepers(place, self.replicas, &self.strangers).unwrap_or_default();
         let turn = keepers.iter().position(|id| *id == self.me.id).unwrap_or(self.replicas);
         self.handover.agenda.insert((now + SETTLE + TURN * turn as u32, key));
@@ -88,8 +101,41 @@ impl Peer {
     /// What is planned for later is due now.
     pub(super) fn handover_now(&mut self, now: Moment) {
         self.shelf.doubt_all();
-        let keys: Vec<Id> = self.shelf.iter().map(|(key, _)| key).collect();
-        self.handover.agenda = keys.into_iter().map(|key| (now, key)).collect();
+        self.handover.agenda = self.shelf.keys().map(|key| (now, key)).collect();
+    }
+
+    /// Somebody is dead or gone: its copies do not count any more.
+    pub(super) fn distrust(&mut self, now: Moment, gone: Id) {
+        self.shelf.distrust(gone, now + SPARED);
+    }
+
+    /// Fewer keep these files than should: all are asked again, now.
+    pub(super) fn mend(&mut self, now: Moment, files: &[Holding]) {
+        for file in files {
+            let mut known = false;
+            for (_, note) in self.shelf.versions_mut(file.key) {
+                note.confirmed.clear();
+                note.spare_until = Moment::START;
+                known = true;
+            }
+            if known {
+                self.handover.agenda.insert((now, file.key));
+            }
+        }
+    }
+
+    /// A copy of ours is not what it was: those who have others are asked for one.
+    pub(super) fn damaged(&mut self, now: Moment, manifest: &Manifest) {
+        let holding = manifest.holding();
+        if !self.shelf.remove_version(&holding) {
+            return;
+        }
+        let place = self.naming.place(&manifest.name);
+        let keepers = self.overlay.keepers(place, self.replicas + 1, &self.strangers).unwrap_or_default();
+        let keepers: Vec<Contact> = keepers.into_iter().filter_map(|id| self.overlay.contact(id)).collect();
+        for keeper in keepers {
+            self.ask(now, keeper, Question::Mend(vec![holding]), Patience::Search, Why::Told);
+        }
     }
 
     /// Does what is due.
@@ -97,6 +143,9 @@ impl Peer {
         let changes = self.overlay.changes();
         if self.standing == Standing::Joining || self.standing == Standing::Gone {
             return;
+        }
+        for manifest in self.shelf.take_expired(now) {
+            self.out.push_back(Output::Forget(manifest));
         }
         if changes != self.handover.changes_seen && self.standing == Standing::Member {
             self.handover.changes_seen = changes;
@@ -107,54 +156,60 @@ impl Peer {
             self.shelf.doubt_all();
             self.plan_all(now);
         }
-        while self.handover.open_offers < MAX_OFFERS && self.offer_due(now) {}
-        while self.handover.uploads.len() < MAX_UPLOADS
-            && let Some((to, key)) = self.handover.wanted.pop_front()
+        if !self.handover.comparing.is_busy() {
+            self.look_at_due(now);
+        }
+        self.go_on_comparing(now);
+        while let Some((_, file)) = self.handover.wanted.front()
+            && self.handover.may_upload(now, self.leaving.is_some() || self.is_last_copy(file))
+            && let Some((to, file)) = self.handover.wanted.pop_front()
         {
-            self.upload_to(to, key);
+            self.upload_to(now, to, &file);
         }
     }
 
-    /// Takes the files now due from the agenda; false when there was none.
-    fn offer_due(&mut self, now: Moment) -> bool {
+    /// Nobody else is known to hold it.
+    fn is_last_copy(&self, file: &Holding) -> bool {
+        self.shelf.get(file).is_some_and(|(_, note)| note.confirmed.is_empty())
+    }
+
+    /// Looks at the files now due: who of their keepers is to be asked, and which need not be ours any more.
+    fn look_at_due(&mut self, now: Moment) {
         let mut offers: BTreeMap<Contact, Vec<Holding>> = BTreeMap::new();
-        let mut any = false;
         while let Some((at, key)) = self.handover.agenda.first().copied().filter(|(at, _)| *at <= now) {
             self.handover.agenda.remove(&(at, key));
-            any = true;
-            let Some(held) = self.shelf.get(key) else { continue };
-            let place = self.naming.place(&held.manifest.name);
+            let Some(held) = self.shelf.best(key) else { continue };
+            let place = self.naming.place(&held.name);
             let Some(keepers) = self.keepers_to_be(place) else {
                 if !self.refresh_keepers(now, place, key) {
                     self.handover.agenda.insert((now + self.retry(), key));
                 }
                 continue;
             };
-            let lacking = keepers.iter().filter(|id| **id != self.me.id && !held.confirmed.contains(id));
-            let lacking: Vec<Contact> = lacking.filter_map(|id| self.overlay.contact(*id)).collect();
-            if lacking.is_empty() && !keepers.contains(&self.me.id) {
-                self.let_go(key);
-                continue;
-            }
-            let holding = held.manifest.holding();
-            for contact in lacking {
-                let batch = offers.entry(contact).or_default();
-                batch.push(holding);
-                if batch.len() == MAX_FILES {
-                    let batch = std::mem::take(batch);
-                    self.offer(now, contact, batch);
-                }
-            }
-            if self.handover.open_offers + offers.len() >= MAX_OFFERS {
-                break;
+            let others: Vec<Contact> = keepers.iter().filter_map(|id| self.overlay.contact(*id)).collect();
+            let keeps = keepers.contains(&self.me.id);
+            for (contact, holding) in self.lacking(key, &others, keeps) {
+                offers.entry(contact).or_default().push(holding);
             }
         }
-        for (contact, batch) in offers {
-            if !batch.is_empty() {
-                self.offer(now, contact, batch);
-            }
+        for (contact, files) in offers {
+            self.handover.comparing.plan(contact, files);
         }
-        any
+    }
+
+    /// Which versions of a file are not known to be with these keepers. If there are none, and we need not keep it, we
+    /// let go.
+    fn lacking(&mut self, key: Id, keepers: &[Contact], keep: bool) -> Vec<(Contact, Holding)> {
+        let mut lacking = Vec::new();
+        for (manifest, note) in self.shelf.versions(key) {
+            let unconfirmed = keepers.iter().filter(|keeper| keeper.id != self.me.id);
+            let unconfirmed = unconfirmed.filter(|keeper| !note.confirmed.contains(&keeper.id));
+            lacking.extend(unconfirmed.map(|keeper| (*keeper, manifest.holding())));
+        }
+        if lacking.is_empty() && !keep {
+            self.let_go(key);
+        }
+        lacking
     }
 
     /// Who shall keep what belongs at `place`: after our departure, if that is what we are about.
@@ -169,73 +224,61 @@ impl Peer {
     }
 
     /// A search found who keeps a file of ours that belongs far away.
-    pub(super) fn offer_to(&mut self, now: Moment, key: Id, keepers: &[Contact]) {
-        let Some(held) = self.shelf.get(key) else { return };
-        let holding = held.manifest.holding();
-        let others = keepers.iter().filter(|keeper| keeper.id != self.me.id);
-        let lacking: Vec<Contact> = others.filter(|keeper| !held.confirmed.contains(&keeper.id)).copied().collect();
-        if lacking.is_empty() && !keepers.is_empty() && !keepers.contains(&self.me) {
-            self.let_go(key);
-        }
-        for contact in lacking {
-            self.offer(now, contact, vec![holding]);
+    pub(super) fn offer_to(&mut self, key: Id, keepers: &[Contact]) {
+        let keep = keepers.is_empty() || keepers.contains(&self.me);
+        for (contact, holding) in self.lacking(key, keepers, keep) {
+            self.handover.comparing.plan(contact, vec![holding]);
         }
     }
 
-    fn offer(&mut self, now: Moment, to: Contact, files: Vec<Holding>) {
-        self.handover.open_offers += 1;
-        let keys = files.iter().map(|file| file.key).collect();
-        self.ask(now, to, Question::Holds(files), Patience::Search, Why::Offer(to, keys));
-    }
-
-    pub(super) fn offer_answered(&mut self, now: Moment, from: Contact, keys: &[Id], there: &[Holding]) {
-        self.handover.open_offers -= 1;
-        for key in keys {
-            let Some(held) = self.shelf.get_mut(*key) else { continue };
-            let ours = held.manifest.holding().rank();
-            if there.iter().any(|holding| holding.key == *key && holding.rank() >= ours) {
-                held.confirmed.insert(from.id);
-                self.look_again(now, *key);
-            } else if !self.handover.wanted.contains(&(from, *key)) {
-                self.handover.wanted.push_back((from, *key));
-            }
+    /// It said that it holds this, or what ends it.
+    pub(super) fn confirmed(&mut self, now: Moment, by: Id, file: &Holding) {
+        if let Some((_, note)) = self.shelf.get_mut(file) {
+            note.confirmed.insert(by);
+            self.look_again(now, file.key);
         }
     }
 
-    pub(super) fn offer_unanswered(&mut self, now: Moment, keys: &[Id]) {
-        self.handover.open_offers -= 1;
+    /// It said that it does not hold this.
+    pub(super) fn lacks(&mut self, now: Moment, by: Contact, file: &Holding) {
+        let Some((_, note)) = self.shelf.get(file) else { return };
+        if note.spare_until > now && self.leaving.is_none() {
+            self.handover.agenda.insert((note.spare_until, file.key));
+        } else if !self.handover.wanted.contains(&(by, *file)) {
+            self.handover.wanted.push_back((by, *file));
+        }
+    }
+
+    /// It did not say anything.
+    pub(super) fn offer_again(&mut self, now: Moment, files: &[Holding]) {
         let retry = now + self.retry();
-        self.handover.agenda.extend(keys.iter().map(|key| (retry, *key)));
+        self.handover.agenda.extend(files.iter().map(|file| (retry, file.key)));
     }
 
-    fn upload_to(&mut self, to: Contact, key: Id) {
-        let Some(held) = self.shelf.get(key) else { return };
-        if !self.handover.uploads.insert((to.id, key)) {
+    fn upload_to(&mut self, now: Moment, to: Contact, file: &Holding) {
+        let Some((manifest, note)) = self.shelf.get(file) else { return };
+        let manifest = manifest.clone();
+        let left = (note.expires != Moment::NEVER).then(|| note.expires.since(now));
+        if !self.handover.uploads.insert((to.id, file.key, file.version)) {
             return;
         }
-        let file = held.manifest.holding();
-        let task = Move::Upload { manifest: held.manifest.clone(), source: None, to };
-        self.move_bytes(MovePurpose::Handover(to, file), task);
+        if !self.is_last_copy(file) {
+            let time = Duration::from_secs_f64(file.content.len_bytes as f64 / BYTES_PER_SECOND);
+            self.handover.free_at = self.handover.free_at.max(now) + time;
+        }
+        let task = Move::Upload { manifest, left, source: None, to };
+        self.move_bytes(MovePurpose::Handover(to, *file), task);
     }
 
     pub(super) fn handed_over(&mut self, now: Moment, to: Contact, file: &Holding, outcome: Result<(), MoveError>) {
-        let key = file.key;
-        self.handover.uploads.remove(&(to.id, key));
-        let replaced = self.shelf.holding(key) != Some(*file);
+        self.handover.uploads.remove(&(to.id, file.key, file.version));
         match outcome {
-            // What went out says nothing of the version that is here now.
-            _ if replaced => drop(self.handover.agenda.insert((now, key))),
-            Ok(()) | Err(MoveError::Outdated { .. }) => {
-                if let Some(held) = self.shelf.get_mut(key) {
-                    held.confirmed.insert(to.id);
-                }
-                self.look_again(now, key);
-            }
+            Ok(()) | Err(MoveError::Outdated(_)) => self.confirmed(now, to.id, file),
             Err(error) => {
                 if let MoveError::Unreachable(_) = error {
                     self.verify_known(now, to);
                 }
-                self.handover.agenda.insert((now + self.retry(), key));
+                self.handover.agenda.insert((now + self.retry(), file.key));
             }
         }
     }
@@ -247,15 +290,12 @@ impl Peer {
 
     /// A copy that we need not keep is looked at again when somebody confirmed to have it: it may be the last word.
     fn look_again(&mut self, now: Moment, key: Id) {
-        let Some(held) = self.shelf.get(key) else { return };
-        let place = self.naming.place(&held.manifest.name);
-        if self.standing == Standing::Member
-            && self.leaving.is_none()
-            && self
-                .overlay
-                .keepers(place, self.replicas, &self.strangers)
-                .is_none_or(|keepers| !keepers.contains(&self.me.id))
-        {
+        let Some(held) = self.shelf.best(key) else { return };
+        if self.standing != Standing::Member || self.leaving.is_some() {
+            return;
+        }
+        let keepers = self.overlay.keepers(self.naming.place(&held.name), self.replicas, &self.strangers);
+        if keepers.is_none_or(|keepers| !keepers.contains(&self.me.id)) {
             self.handover.agenda.insert((now + SETTLE, key));
         }
     }
@@ -264,7 +304,10 @@ impl Peer {
         if self.leaving.is_some() {
             return;
         }
-        if let Some(manifest) = self.shelf.remove(key) {
+        if let Some(best) = self.shelf.holding(key) {
+            self.known.remember(best);
+        }
+        for manifest in self.shelf.remove(key) {
             self.out.push_back(Output::Forget(manifest));
         }
     }

@@ -1,7 +1,7 @@
 //! What goes into a peer and what comes out: the whole of its contact with the world.
 
 pub use crate::ground::MoveError;
-use crate::ground::{Contact, Content, FileName, Id, Item, Manifest, Secret};
+use crate::ground::{Contact, Content, Copy, FileName, Id, Item, Manifest, Secret};
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -34,8 +34,29 @@ pub enum Input {
         /// How.
         outcome: Result<(), MoveError>,
     },
+    /// An [`Move::Inspect`] came to its end.
+    Inspected {
+        /// The move's.
+        ticket: Ticket,
+        /// All versions held there, the highest first.
+        outcome: Result<Vec<Copy>, MoveError>,
+    },
+    /// An [`Move::List`] came to its end.
+    Listed {
+        /// The move's.
+        ticket: Ticket,
+        /// The version that answers for each name held there.
+        outcome: Result<Vec<Manifest>, MoveError>,
+    },
     /// Somebody's upload is complete, verified and durable in our store.
-    Received(Manifest),
+    Received {
+        /// What.
+        manifest: Manifest,
+        /// What is left of its life, where that has an end.
+        left: Option<Duration>,
+    },
+    /// The bytes of this version in our store are wrong; the store has dropped it.
+    Damaged(Manifest),
     /// An [`Output::Probe`] came to its end.
     Probed {
         /// Whom it was for.
@@ -65,12 +86,32 @@ pub enum Command {
         name: FileName,
         /// The bytes.
         content: Content,
+        /// How long; none: until it is removed.
+        ttl: Option<Duration>,
     },
     /// Bring this file here.
     Request {
         /// Its name.
         name: FileName,
+        /// Which version; none: the one that answers.
+        version: Option<u64>,
     },
+    /// Let nobody find this file any more, whatever copies come back.
+    Remove {
+        /// Its name.
+        name: FileName,
+    },
+    /// Find out who holds which versions of a file.
+    Inspect {
+        /// Its name.
+        name: FileName,
+        /// All bytes are to be read, and compared with their hash.
+        verify: bool,
+        /// What is found lacking is to be made good first.
+        mend: bool,
+    },
+    /// Find out which files there are in the network.
+    List,
     /// Keep a small value in the network (BEP 44).
     Put {
         /// What.
@@ -176,7 +217,7 @@ pub enum Output {
         /// The name.
         name: FileName,
     },
-    /// All who shall keep this version have it, and we are none of them: drop the copy, unless it was replaced.
+    /// All who shall keep this version have it and we are none of them, or its time is over: drop the copy.
     Forget(Manifest),
     /// Remember this for the next run, as a [`Memory`], instead of what has been noted under the key so far.
     Note {
@@ -208,23 +249,39 @@ pub enum Move {
     },
     /// To another peer's store; done when it said that they are durable there.
     Upload {
-        /// What.
+        /// What. What says "removed" has no bytes.
         manifest: Manifest,
-        /// From the bytes under a command's ticket; from our own store where there is none.
+        /// What is left of its life, where that has an end.
+        left: Option<Duration>,
+        /// From the bytes under a command's ticket, which is just being stored; from our own store where there is none.
         source: Option<Ticket>,
         /// Whose store.
         to: Contact,
     },
-    /// From another peer to the file the requester gets; what arrived before a failure is kept for the next holder.
+    /// From other peers to the file the requester gets. It fails when all of them have; what arrived before is kept.
     Download {
         /// Whose name.
         name: FileName,
         /// What must arrive; unknown where the file only lies in the holder's folder.
         content: Option<Content>,
-        /// Who has it.
-        from: Contact,
+        /// Who has it, the one to begin with first. Not empty.
+        from: Vec<Contact>,
         /// The command's ticket.
         order: Ticket,
+    },
+    /// No bytes, but word of which versions a peer (we, perhaps) holds of a name; ends in [`Input::Inspected`].
+    Inspect {
+        /// The name.
+        name: FileName,
+        /// Whose store.
+        at: Contact,
+        /// It is to read all bytes, and to say whether they are right.
+        verify: bool,
+    },
+    /// No bytes, but word of which names a peer (we, perhaps) holds; ends in [`Input::Listed`].
+    List {
+        /// Whose store.
+        at: Contact,
     },
     /// From our own store (or, where content is unknown, our working folder) to the file the requester gets.
     Deliver {
@@ -240,7 +297,7 @@ pub enum Move {
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The file is durable at these peers.
+    /// The file, or that it is removed, is durable at these peers.
     Stored {
         /// What was stored.
         manifest: Manifest,
@@ -262,6 +319,30 @@ pub enum Answer {
         name: FileName,
         /// How many peers were asked.
         asked: usize,
+        /// Why it is not there.
+        absence: Absence,
+    },
+    /// Who holds a file.
+    Inspected {
+        /// Whose name.
+        name: FileName,
+        /// Who holds which versions, the owner first.
+        holders: Vec<(Id, Vec<Copy>)>,
+        /// How many copies there should be.
+        wanted: usize,
+        /// How many peers were asked.
+        asked: usize,
+        /// Why there is none, if there is none.
+        absence: Absence,
+    },
+    /// The files of the network.
+    Listed {
+        /// The version that answers for each name, in their order, and who holds it.
+        files: Vec<(Manifest, Vec<Id>)>,
+        /// How many peers were asked.
+        asked: usize,
+        /// How many of them did not answer.
+        silent: usize,
     },
     /// It could not be done.
     Failed {
@@ -308,6 +389,24 @@ pub enum Answer {
     Refused(String),
     /// We have left: the driver ends.
     Left,
+}
+
+/// Why a file is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Nobody has heard of it.
+    NeverStored,
+    /// It was removed.
+    Removed,
+    /// Others know that it was stored, but who held it is gone.
+    HoldersGone,
+    /// It is held, but its bytes are not right any more.
+    Damaged,
+    /// Some who may hold it did not answer.
+    OutOfReach {
+        /// How many.
+        silent: usize,
+    },
 }
 
 /// Things worth telling. The terminal's lines, the log and the simulator's checks are made from them.
@@ -361,7 +460,7 @@ pub enum News {
         /// Who had it.
         from: Id,
     },
-    /// A holder failed on the way; the next one is asked.
+    /// A holder failed on the way; the others go on. Told by the driver.
     HolderFailed {
         /// The file's name.
         name: FileName,

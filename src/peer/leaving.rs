@@ -77,7 +77,7 @@ impl Peer {
     /// Files that nobody else is known to have, while there is somebody who could take them.
     fn last_copies(&self) -> usize {
         let somebody = !self.overlay.contacts().is_empty();
-        self.shelf.iter().filter(|(_, held)| somebody && held.confirmed.is_empty()).count()
+        self.shelf.iter().filter(|(_, (_, note))| somebody && note.confirmed.is_empty()).count()
     }
 
     fn say_goodbye(&mut self, now: Moment) {

@@ -264,7 +264,7 @@ impl Peer {
         self.liveness.suspects.remove(&contact.id);
         self.liveness.expected.remove(&contact.id);
         self.overlay.lost(now, contact.id);
-        self.shelf.distrust(contact.id);
+        self.distrust(now, contact.id);
         self.rpc.forget(|why| matches!(why, Why::Round(c) | Why::Consult(c) | Why::Verify(c) if *c == contact));
         self.liveness.verifying.remove(&contact.id);
     }

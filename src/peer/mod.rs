@@ -34,14 +34,19 @@ mod address;
 mod announcing;
 mod answering;
 mod asking;
+mod comparing;
 mod errands;
 mod finding;
 mod handover;
+mod holders;
+mod inspecting;
 mod interface;
 mod joining;
 mod keeping;
+mod known;
 mod leaving;
 mod limits;
+mod listing;
 mod liveness;
 mod memory;
 mod placing;
@@ -61,7 +66,7 @@ pub use interface::*;
 pub use view::View;
 
 use crate::ground::krpc::{Body, Message, Program, Question};
-use crate::ground::{Chance, Contact, FileName, Holding, Id, Manifest, Moment, Naming};
+use crate::ground::{Chance, Contact, Content, FileName, Holding, Id, Manifest, Moment, Naming};
 use crate::overlay::{Kind, Overlay};
 use asking::Why;
 use rpc::{Overdue, Patience, Rpc};
@@ -88,8 +93,8 @@ pub struct Config {
     pub replicas: usize,
     /// For its chances.
     pub seed: u64,
-    /// What its store holds from an earlier run.
-    pub held: Vec<Manifest>,
+    /// What its store holds from an earlier run, and what is left of its life where that has an end.
+    pub held: Vec<(Manifest, Option<Duration>)>,
     /// Keeps files for others, and says so. Without, it is a plain node of the DHT.
     pub keeps_files: bool,
     /// Only asks, and is nobody's contact (BEP 43).
@@ -149,6 +154,10 @@ pub struct Peer {
     announcing: announcing::Announcing,
     notes: memory::Notes,
     shelf: shelf::Shelf,
+    known: known::Known,
+    /// Whom to tell of which file.
+    told: Vec<(Contact, Holding)>,
+    listings: BTreeMap<ErrandId, listing::Listing>,
     handover: handover::Handover,
     leaving: Option<leaving::Leaving>,
     out: VecDeque<Output>,
@@ -195,6 +204,12 @@ enum MovePurpose {
     Request(ErrandId, Contact),
     /// Keeping a file at its keepers.
     Handover(Contact, Holding),
+    /// The manifest of what is stored again.
+    Adopt(ErrandId),
+    /// An inspection.
+    Inspect(ErrandId, Contact),
+    /// A list.
+    List(ErrandId, Contact),
 }
 
 impl Peer {
@@ -240,11 +255,14 @@ impl Peer {
             announcing: announcing::Announcing::new(
                 now,
                 overlay.geometry(),
-                config.held.iter().map(|manifest| manifest.name.key()),
+                config.held.iter().map(|(manifest, _)| manifest.name.key()),
                 &mut fork(),
             ),
             notes: memory::Notes::new(now),
             shelf: shelf::Shelf::default(),
+            known: known::Known::default(),
+            told: Vec::new(),
+            listings: BTreeMap::new(),
             handover: handover::Handover::new(now),
             leaving: None,
             kind: config.overlay,
@@ -254,7 +272,9 @@ impl Peer {
             out: VecDeque::new(),
             chance,
         };
-        config.held.into_iter().for_each(|manifest| peer.shelf.put(manifest));
+        for (manifest, left) in config.held {
+            peer.shelf.put(manifest, left.map_or(Moment::NEVER, |left| now + left));
+        }
         peer.remember(now, &config.memory);
         if let Start::Join(known) = config.start {
             peer.start_joining(now, known);
@@ -273,9 +293,20 @@ impl Peer {
                 Some(MovePurpose::Store(errand, at, attempt)) => self.uploaded(now, errand, at, attempt, outcome),
                 Some(MovePurpose::Request(errand, at)) => self.downloaded(now, errand, at, outcome),
                 Some(MovePurpose::Handover(to, file)) => self.handed_over(now, to, &file, outcome),
-                None => {}
+                Some(MovePurpose::Adopt(_) | MovePurpose::Inspect(..) | MovePurpose::List(..)) | None => {}
             },
-            Input::Received(manifest) => self.received(now, manifest),
+            Input::Inspected { ticket, outcome } => match self.moves.remove(&ticket) {
+                Some(MovePurpose::Adopt(errand)) => self.adopted(errand, outcome),
+                Some(MovePurpose::Inspect(errand, at)) => self.inspected(now, errand, at, outcome),
+                _ => {}
+            },
+            Input::Listed { ticket, outcome } => {
+                if let Some(MovePurpose::List(id, at)) = self.moves.remove(&ticket) {
+                    self.listed(now, id, at, outcome);
+                }
+            }
+            Input::Received { manifest, left } => self.received(now, manifest, left),
+            Input::Damaged(manifest) => self.damaged(now, &manifest),
             Input::Probed { addr, open } => self.probed(now, addr, open),
             Input::Looked { ticket, found } => self.looked(now, ticket, found),
             Input::Unreachable(addr) => {
@@ -294,8 +325,11 @@ impl Peer {
             return self.waiting.push((ticket, command));
         }
         match command {
-            Command::Store { name, content } => self.start_store(now, ticket, name, content),
-            Command::Request { name } => self.start_request(now, ticket, name),
+            Command::Store { name, content, ttl } => self.start_store(now, ticket, name, content, ttl),
+            Command::Request { name, version } => self.start_request(now, ticket, name, version),
+            Command::Remove { name } => self.start_store(now, ticket, name, Content::REMOVED, None),
+            Command::Inspect { name, verify, mend } => self.start_inspection(now, ticket, name, verify, mend),
+            Command::List => self.start_listing(now, ticket),
             Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
             Command::Find(sought) => self.start_find(now, ticket, sought),
             Command::Announce { info_hash, port, seed } => {
@@ -363,6 +397,9 @@ impl Peer {
             self.go_on_announcing(now);
             self.note_contacts(now);
         }
+        for (keeper, file) in std::mem::take(&mut self.told) {
+            self.ask(now, keeper, Question::Remember(vec![file]), Patience::Search, Why::Told);
+        }
         self.hand_over(now);
         self.go_on_leaving(now);
     }
@@ -382,12 +419,16 @@ impl Peer {
             self.answer(
                 ticket,
                 match command {
-                    Command::Store { name, .. } | Command::Request { name } => Answer::Failed { name, reason },
+                    Command::Store { name, .. }
+                    | Command::Request { name, .. }
+                    | Command::Remove { name }
+                    | Command::Inspect { name, .. } => Answer::Failed { name, reason },
                     _ => Answer::Unable(reason),
                 },
             );
         }
         self.fail_errands(reason);
+        self.fail_listings(reason);
         self.fail_walks(reason);
     }
 
@@ -456,7 +497,9 @@ mod tests {
     fn who_has_left_answers_that_it_has() {
         let mut peer = peer("127.0.0.1:12001", Start::Ring(Vec::new()), Vec::new());
         let name = FileName::parse("4103").unwrap();
-        for (ticket, command) in [Command::Leave, Command::Request { name }, Command::Leave].into_iter().enumerate() {
+        for (ticket, command) in
+            [Command::Leave, Command::Request { name, version: None }, Command::Leave].into_iter().enumerate()
+        {
             outputs(&mut peer);
             peer.handle(Moment::START, Input::Command { ticket: Ticket(ticket as u64), command });
             let answers = outputs(&mut peer).into_iter().filter(|output| matches!(output, Output::Answer { .. }));

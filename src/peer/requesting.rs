@@ -2,78 +2,46 @@
 
 use super::answering::PendingLook;
 use super::errands::{ErrandJob, Goal, Phase};
+use super::holders::Holders;
 use super::*;
-use crate::ground::{Content, Holding};
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use crate::ground::Holding;
 
-/// How many keepers are asked for a file before it counts as nowhere: more than hold copies, in case of changes.
-const KEEPERS_ASKED: usize = 8;
-
-/// Most of those who announced a file that are asked for it.
-const MAX_ANNOUNCED: usize = 16;
-
-/// How often a request starts anew because of that. Guess.
+/// How often a request starts anew because a holder had another version by the time it was asked for this one. Guess.
 const MAX_REPLACED: usize = 3;
 
 /// A request under way.
-#[derive(Default)]
 pub(super) struct Request {
-    /// Who shall keep it, the owner first.
-    keepers: Vec<Contact>,
-    /// How many of them have been asked what they hold, or need not be.
-    surveyed: usize,
-    asked: BTreeSet<Id>,
-    /// Who announced the file, and was not asked yet.
-    announced: BTreeSet<SocketAddr>,
-    holders: Vec<Holder>,
-    /// How many holders have been tried: they stand first.
-    tried: usize,
-    /// How often a holder turned out to have another version by now.
+    /// Which version is wanted; none: the one that answers.
+    version: Option<u64>,
+    /// Who has what.
+    pub holders: Holders,
+    /// Who was asked for the bytes already.
+    tried: BTreeSet<Id>,
     replaced: usize,
     last_error: Option<MoveError>,
 }
 
-#[derive(Clone, Copy)]
-struct Holder {
-    contact: Contact,
-    /// Unknown where it lies in the holder's folder.
-    holding: Option<Holding>,
-}
-
 impl Request {
-    /// Forgets what everybody said.
-    fn start_anew(&mut self) {
-        self.asked.clear();
-        self.holders.clear();
-        (self.tried, self.surveyed) = (0, 0);
+    pub fn new(version: Option<u64>) -> Request {
+        Request { version, holders: Holders::default(), tried: BTreeSet::new(), replaced: 0, last_error: None }
     }
 
-    /// These have announced the file.
-    pub fn heard_of(&mut self, holders: &[SocketAddr]) {
-        let room = MAX_ANNOUNCED.saturating_sub(self.announced.len());
-        self.announced.extend(holders.iter().take(room));
-    }
-
-    /// A peer said what it has.
-    pub fn heard(&mut self, contact: Contact, holding: Option<Holding>, lying: bool) {
-        self.asked.insert(contact.id);
-        let known = self.holders.iter().any(|holder| holder.contact.id == contact.id);
-        if (holding.is_some() || lying) && !known {
-            self.holders.push(Holder { contact, holding });
-        }
+    /// The version to be fetched, of those heard of.
+    fn wanted(&self) -> Option<Holding> {
+        self.holders.best(|holding| self.version.is_none_or(|version| version == holding.version))
     }
 }
 
 impl Peer {
     /// The keepers are found, the owner first.
     pub(super) fn request_from(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {
+        let held: Vec<Holding> = self.held_of(job.name.key());
+        let me = self.me;
         let Goal::Request(request) = &mut job.goal else { unreachable!("only requests are requested") };
-        let own = keepers.first() == Some(&self.me);
-        request.keepers = keepers;
-        let held = self.shelf.named(&job.name);
-        request.heard(self.me, held, false);
-        if own && held.is_none() && job.name.four_digits().is_some() {
+        let own = keepers.first() == Some(&me);
+        request.holders.found(keepers);
+        request.holders.heard(me, &held, false);
+        if own && held.is_empty() && job.name.four_digits().is_some() {
             job.phase = Phase::Looking;
             let ticket = self.fresh_ticket();
             self.looks.insert(ticket, PendingLook::Errand(id));
@@ -81,96 +49,85 @@ impl Peer {
             return drop(self.errands.insert(id, job));
         }
         if own {
-            self.news(if held.is_some() { News::FileHere(job.name.clone()) } else { News::NotHere(job.name.clone()) });
+            let there = held.first().is_some_and(|held| !held.content.is_removed());
+            self.news(if there { News::FileHere(job.name.clone()) } else { News::NotHere(job.name.clone()) });
         }
         self.fetch_next(now, id, job);
+    }
+
+    /// All versions of a file that are here.
+    pub(super) fn held_of(&self, key: Id) -> Vec<Holding> {
+        self.shelf.versions(key).map(|(manifest, _)| manifest.holding()).collect()
     }
 
     /// We are the owner, and have looked into our folder.
     pub(super) fn errand_looked(&mut self, now: Moment, id: ErrandId, found: bool) {
         let Some(mut job) = self.errands.remove(&id) else { return };
         if let Goal::Request(request) = &mut job.goal {
-            request.heard(self.me, None, found);
+            request.holders.heard(self.me, &[], found);
         }
         self.news(if found { News::FileHere(job.name.clone()) } else { News::NotHere(job.name.clone()) });
         self.fetch_next(now, id, job);
     }
 
-    /// Asks all who should hold a copy what they have: an owner that was away may have an old version. Then fetches from
-    /// the best holder not yet tried; when there is none asks keepers further on; ends when there is none then.
+    /// Asks all who should hold a copy what they have: an owner that was away may have an old version. Then fetches the
+    /// best version from all who have it and were not tried yet; when there is nobody asks keepers further on; ends when
+    /// there is nobody then.
     pub(super) fn fetch_next(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob) {
         let Goal::Request(request) = &mut job.goal else { unreachable!("only requests are requested") };
         job.phase = Phase::Moving;
-        let place = self.naming.place(&job.name);
-        let geometry = self.overlay.geometry();
-        // The latest version first; of its holders the owner first; a file that only lies in a folder last.
-        request.holders[request.tried..].sort_by_key(|holder| {
-            let rank = holder.holding.map(|holding| holding.rank());
-            (Reverse(rank), geometry.keeping(holder.contact.id, place))
-        });
-        let untried = request.holders.get(request.tried).copied();
-        let enough = if untried.is_some() { self.replicas } else { KEEPERS_ASKED.max(self.replicas) };
-        if request.surveyed < enough {
-            return self.survey(now, id, job, enough);
+        let wanted = request.wanted();
+        let untried = match wanted {
+            Some(wanted) => request.holders.of(&wanted, |id| !request.tried.contains(&id)),
+            None => request.holders.lying(|id| !request.tried.contains(&id)),
+        };
+        let some = !untried.is_empty() || wanted.is_some_and(|wanted| wanted.content.is_removed());
+        if let Some(unasked) = request.holders.to_ask(if some { self.replicas } else { holders::KEEPERS_ASKED }) {
+            return self.ask_holders(now, id, job, unasked);
         }
-        let Some(holder) = untried else {
-            let announced = std::mem::take(&mut request.announced);
-            return if announced.is_empty() {
-                self.end_request(job)
-            } else {
-                self.ask_announced(now, id, job, announced)
+        if wanted.is_some_and(|wanted| wanted.content.is_removed()) {
+            return self.end_request(job);
+        }
+        if untried.is_empty() {
+            let announced = request.holders.take_announced();
+            return match announced.is_empty() {
+                true => self.end_request(job),
+                false => self.ask_announced(now, id, job, announced),
             };
-        };
-        request.tried += 1;
-        let content = holder.holding.map(|holding| holding.content);
+        }
         let (name, order) = (job.name.clone(), job.ticket);
-        let task = match holder.contact == self.me {
+        let content = wanted.map(|wanted| wanted.content);
+        let from = match untried.iter().find(|holder| **holder == self.me) {
+            Some(me) => vec![*me],
+            // What lies in a folder may be different bytes in each.
+            None if content.is_none() => vec![untried[0]],
+            None => untried,
+        };
+        request.tried.extend(from.iter().map(|holder| holder.id));
+        let first = from[0];
+        let task = match first == self.me {
             true => Move::Deliver { name, content, order },
-            false => Move::Download { name, content, from: holder.contact, order },
+            false => Move::Download { name, content, from, order },
         };
         self.errands.insert(id, job);
-        self.move_bytes(MovePurpose::Request(id, holder.contact), task);
-    }
-
-    /// Asks the first `count` keepers what they hold, where that is not known.
-    fn survey(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, count: usize) {
-        let Goal::Request(request) = &mut job.goal else { unreachable!("only requests are requested") };
-        request.surveyed = count;
-        let unasked = |keeper: &&Contact| !request.asked.contains(&keeper.id);
-        let keepers: Vec<Contact> = request.keepers.iter().take(count).filter(unasked).copied().collect();
-        if keepers.is_empty() {
-            return self.fetch_next(now, id, job);
-        }
-        job.phase = Phase::Asking(keepers.iter().map(|keeper| keeper.addr).collect());
-        let wanted = any_version(&job.name);
-        self.errands.insert(id, job);
-        for keeper in keepers {
-            let question = Question::Holds(vec![wanted]);
-            self.ask(now, keeper, question, Patience::Search, Why::Errand(id, keeper));
-        }
+        self.move_bytes(MovePurpose::Request(id, first), task);
     }
 
     fn end_request(&mut self, job: ErrandJob) {
         let Goal::Request(request) = job.goal else { unreachable!("only requests are requested") };
+        let wanted = request.wanted().filter(|wanted| !wanted.content.is_removed());
+        let damaged = request.last_error == Some(MoveError::Damaged);
         let answer = match request.last_error {
-            Some(error) => {
+            Some(error) if !damaged => {
                 let reason = format!("nobody who has it could send it: the last one {error}");
                 Answer::Failed { name: job.name, reason }
             }
-            None => Answer::NotFound { name: job.name, asked: request.asked.len() },
+            Some(_) | None => {
+                let absence = if damaged && wanted.is_some() { Absence::Damaged } else { request.holders.absence() };
+                Answer::NotFound { name: job.name, asked: request.holders.asked(), absence }
+            }
         };
         self.answer(job.ticket, answer);
-    }
-
-    /// No keeper has it: perhaps somebody does who announced it, and is a keeper no more.
-    fn ask_announced(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, announced: BTreeSet<SocketAddr>) {
-        job.phase = Phase::Asking(announced.clone());
-        let wanted = any_version(&job.name);
-        self.errands.insert(id, job);
-        for addr in announced {
-            let question = Question::Holds(vec![wanted]);
-            self.ask_anyone(now, addr, None, question, Patience::Search, Why::Holder(id, addr));
-        }
     }
 
     /// A download came to its end.
@@ -179,6 +136,7 @@ impl Peer {
             self.verify_known(now, from);
         }
         let Some(mut job) = self.errands.remove(&id) else { return };
+        let held = self.held_of(job.name.key());
         let Goal::Request(request) = &mut job.goal else { unreachable!("only requests are requested") };
         match outcome {
             Ok(()) => self.answer(job.ticket, Answer::Fetched { name: job.name, from: from.id }),
@@ -186,8 +144,9 @@ impl Peer {
             Err(MoveError::Missing) if request.replaced < MAX_REPLACED => {
                 // It had it a moment ago: a store is replacing the version. All are asked anew.
                 request.replaced += 1;
-                request.start_anew();
-                request.heard(self.me, self.shelf.named(&job.name), false);
+                request.tried.clear();
+                request.holders.forget_answers();
+                request.holders.heard(self.me, &held, false);
                 self.fetch_next(now, id, job);
             }
             Err(error) => {
@@ -197,10 +156,4 @@ impl Peer {
             }
         }
     }
-}
-
-/// A question about a file, whatever its version.
-fn any_version(name: &FileName) -> Holding {
-    let nothing = Content { hash: [0; Content::HASH_LEN], len_bytes: 0 };
-    Holding { key: name.key(), version: 0, content: nothing }
 }

@@ -1,74 +1,162 @@
 //! The catalogue of what a peer holds, and of who else is known to hold it.
 
-use crate::ground::{FileName, Holding, Id, Manifest};
+use crate::ground::{FileName, Holding, Id, Manifest, Moment, Versions};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the store holds, without the bytes.
 #[derive(Default)]
 pub(super) struct Shelf {
-    held: BTreeMap<Id, Held>,
+    held: BTreeMap<Id, Versions<Note>>,
+    /// When which file has a version whose time is over; now and then too early.
+    endings: BTreeSet<(Moment, Id)>,
+    /// Counts up whenever a version comes or goes.
+    revision: u64,
 }
 
-/// One file.
-pub(super) struct Held {
-    pub manifest: Manifest,
-    /// Peers that said they hold this version, or a later one.
+/// What is known of one version.
+#[derive(Clone, Debug)]
+pub(super) struct Note {
+    /// Peers that said they hold it, or a later one that ends it.
     pub confirmed: BTreeSet<Id>,
+    /// When its time is over.
+    pub expires: Moment,
+    /// No new copy is made before: who had one may only be away for a moment.
+    pub spare_until: Moment,
+}
+
+impl Note {
+    pub fn until(expires: Moment) -> Note {
+        Note { confirmed: BTreeSet::new(), expires, spare_until: Moment::START }
+    }
 }
 
 impl Shelf {
-    /// Takes note of a file in the store. An older version than the one known changes nothing.
-    pub fn put(&mut self, manifest: Manifest) {
+    /// Takes note of a version in the store. What the store would not keep changes nothing.
+    pub fn put(&mut self, manifest: Manifest, expires: Moment) {
+        use crate::ground::Admission;
         let key = manifest.name.key();
-        if self.held.get(&key).is_none_or(|held| held.manifest.holding().rank() < manifest.holding().rank()) {
-            self.held.insert(key, Held { manifest, confirmed: BTreeSet::new() });
+        let versions = self.held.entry(key).or_default();
+        match versions.admits(&manifest, false) {
+            Admission::Take => {
+                self.revision += 1;
+                versions.insert(manifest, Note::until(expires));
+            }
+            Admission::Have => {
+                let (_, note) = versions.get_mut(&manifest.holding()).expect("the shelf has it");
+                note.expires = note.expires.max(expires);
+            }
+            Admission::Outdated(_) => return,
+        }
+        if expires != Moment::NEVER {
+            self.endings.insert((expires, key));
         }
     }
 
-    /// Forgets a file.
-    pub fn remove(&mut self, key: Id) -> Option<Manifest> {
-        self.held.remove(&key).map(|held| held.manifest)
+    /// Forgets all versions of a file.
+    pub fn remove(&mut self, key: Id) -> Vec<Manifest> {
+        self.revision += 1;
+        let versions = self.held.remove(&key).unwrap_or_default();
+        versions.iter().map(|(manifest, _)| manifest.clone()).collect()
     }
 
-    /// The file with this key.
-    pub fn get_mut(&mut self, key: Id) -> Option<&mut Held> {
-        self.held.get_mut(&key)
+    /// Forgets a version. True: it was there.
+    pub fn remove_version(&mut self, like: &Holding) -> bool {
+        let Some(versions) = self.held.get_mut(&like.key) else { return false };
+        let gone = versions.remove(like).is_some();
+        if versions.is_empty() {
+            self.held.remove(&like.key);
+        }
+        self.revision += u64::from(gone);
+        gone
     }
 
-    /// The file with this key.
-    pub fn get(&self, key: Id) -> Option<&Held> {
-        self.held.get(&key)
+    /// When something is over next.
+    pub fn due(&self) -> Moment {
+        self.endings.first().map_or(Moment::NEVER, |(at, _)| *at)
     }
 
-    /// What is held under a name.
+    /// Forgets what is over by now.
+    pub fn take_expired(&mut self, now: Moment) -> Vec<Manifest> {
+        let mut expired = Vec::new();
+        while let Some((at, key)) = self.endings.first().copied().filter(|(at, _)| *at <= now) {
+            self.endings.remove(&(at, key));
+            let versions = self.held.get(&key).into_iter().flat_map(Versions::iter);
+            let over = versions.filter(|(_, note)| note.expires <= now).map(|(manifest, _)| manifest.clone());
+            let over: Vec<Manifest> = over.collect();
+            for manifest in &over {
+                self.remove_version(&manifest.holding());
+            }
+            expired.extend(over);
+        }
+        expired
+    }
+
+    /// All versions of the file with this key.
+    pub fn versions(&self, key: Id) -> impl Iterator<Item = &(Manifest, Note)> {
+        self.held.get(&key).into_iter().flat_map(Versions::iter)
+    }
+
+    /// The same, with notes to be changed.
+    pub fn versions_mut(&mut self, key: Id) -> impl Iterator<Item = (&Manifest, &mut Note)> {
+        self.held.get_mut(&key).into_iter().flat_map(Versions::iter_mut)
+    }
+
+    /// The version of the same rank as this.
+    pub fn get(&self, like: &Holding) -> Option<&(Manifest, Note)> {
+        self.held.get(&like.key)?.get(like)
+    }
+
+    /// The same, with its note to be changed.
+    pub fn get_mut(&mut self, like: &Holding) -> Option<(&Manifest, &mut Note)> {
+        self.held.get_mut(&like.key)?.get_mut(like)
+    }
+
+    /// The version that answers for a key.
+    pub fn best(&self, key: Id) -> Option<&Manifest> {
+        self.held.get(&key)?.best().map(|(manifest, _)| manifest)
+    }
+
+    /// What answers for a name.
     pub fn named(&self, name: &FileName) -> Option<Holding> {
         self.holding(name.key())
     }
 
-    /// What is held under a key.
+    /// What answers for a key.
     pub fn holding(&self, key: Id) -> Option<Holding> {
-        self.held.get(&key).map(|held| held.manifest.holding())
+        self.best(key).map(Manifest::holding)
     }
 
-    /// Everything held.
-    pub fn iter(&self) -> impl Iterator<Item = (Id, &Held)> {
-        self.held.iter().map(|(key, held)| (*key, held))
+    /// Every version held: in the order of keys, of each the highest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Id, &(Manifest, Note))> {
+        self.held.iter().flat_map(|(key, versions)| versions.iter().map(|version| (*key, version)))
     }
 
-    /// How many files are held.
-    pub fn len(&self) -> usize {
-        self.held.len()
+    /// The keys of all files held.
+    pub fn keys(&self) -> impl Iterator<Item = Id> {
+        self.held.keys().copied()
     }
 
-    /// `peer` is gone, and what it confirmed with it.
-    pub fn distrust(&mut self, peer: Id) {
-        for held in self.held.values_mut() {
-            held.confirmed.remove(&peer);
+    /// Nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Counts up whenever a version comes or goes.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// `peer` is gone, and what it confirmed with it. While two copies at least are left, it has until then to come back.
+    pub fn distrust(&mut self, peer: Id, spare_until: Moment) {
+        for (_, note) in self.held.values_mut().flat_map(Versions::iter_mut) {
+            if note.confirmed.remove(&peer) {
+                note.spare_until = if note.confirmed.is_empty() { Moment::START } else { spare_until };
+            }
         }
     }
 
     /// Nothing is confirmed any more: everybody is to be asked again.
     pub fn doubt_all(&mut self) {
-        self.held.values_mut().for_each(|held| held.confirmed.clear());
+        self.held.values_mut().flat_map(Versions::iter_mut).for_each(|(_, note)| note.confirmed.clear());
     }
 }

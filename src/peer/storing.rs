@@ -1,16 +1,25 @@
-//! A store's bytes on their way to the keepers.
+//! A store's bytes on their way to the keepers; and the word that a file is removed, which goes the same way.
 
-use super::errands::{ErrandJob, Goal};
+use super::errands::{ErrandJob, Goal, Phase};
 use super::*;
 use crate::ground::{Content, Holding};
 
 /// How often a store starts again because somebody has a later version.
 const MAX_RESTARTS: usize = 3;
 
+/// So long is remembered that a file was removed: a peer that comes back later brings it back. Guess.
+const REMOVAL_LASTS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// So many of the peers nearest to a place know of a file, though fewer hold it.
+const KNOWN_TO: usize = 8;
+
 /// A store under way.
 pub(super) struct Store {
     content: Content,
-    version: u64,
+    ttl: Option<Duration>,
+    /// The highest version heard of, and who holds it.
+    before: Option<(Holding, Contact)>,
+    manifest: Option<Manifest>,
     /// How often it has started again: uploads of earlier attempts do not count.
     attempt: usize,
     /// Whom to try next, nearest keeper first.
@@ -23,10 +32,13 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub fn new(content: Content) -> Store {
+    pub fn new(content: Content, ttl: Option<Duration>) -> Store {
+        let ttl = if content.is_removed() { Some(REMOVAL_LASTS) } else { ttl };
         Store {
             content,
-            version: 1,
+            ttl,
+            before: None,
+            manifest: None,
             attempt: 0,
             candidates: VecDeque::new(),
             keepers: Vec::new(),
@@ -36,38 +48,101 @@ impl Store {
         }
     }
 
-    /// Somebody holds this already: the same bytes again are the same version, others a later one.
-    pub fn supersede(&mut self, held: Option<Holding>) {
-        if let Some(held) = held {
-            let next = if held.content == self.content { held.version } else { held.version.saturating_add(1) };
-            self.version = self.version.max(next);
+    /// It says that the file is removed.
+    pub fn is_removal(&self) -> bool {
+        self.content.is_removed()
+    }
+
+    /// Somebody holds this already.
+    pub fn supersede(&mut self, held: Option<Holding>, holder: Contact) {
+        if let Some(held) = held
+            && self.before.is_none_or(|(before, _)| before.rank() < held.rank())
+        {
+            self.before = Some((held, holder));
         }
     }
 
     /// Somebody holds a later version than we thought: everybody gets one that supersedes it.
-    fn start_again(&mut self, version: u64) {
+    fn start_again(&mut self, held: Holding, holder: Contact) {
         self.attempt += 1;
-        self.version = self.version.max(version.saturating_add(1));
+        self.supersede(Some(held), holder);
         self.copies.clear();
+        self.manifest = None;
         self.candidates = self.keepers.clone().into();
+    }
+
+    /// Who holds these very bytes as the latest version.
+    fn same_at(&self) -> Option<Contact> {
+        self.before.filter(|(held, _)| held.content == self.content).map(|(_, holder)| holder)
     }
 }
 
 impl Peer {
     /// The keepers are found, the owner first.
-    pub(super) fn store_at(&mut self, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {
+    pub(super) fn store_at(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {
         let held = self.shelf.named(&job.name);
+        let me = self.me;
         let Goal::Store(store) = &mut job.goal else { unreachable!("only stores are stored") };
-        store.supersede(held);
+        store.supersede(held, me);
         store.candidates = keepers.iter().copied().collect();
-        store.keepers = keepers;
+        store.keepers = keepers.clone();
+        if store.is_removal() && store.before.is_none() && !keepers.is_empty() {
+            // Whoever removes what nobody has is told so.
+            let asked: Vec<Contact> = keepers.into_iter().filter(|keeper| keeper.id != me.id).take(KNOWN_TO).collect();
+            if !asked.is_empty() {
+                return self.ask_holders(now, id, job, asked);
+            }
+        }
+        self.begin_uploads(id, job);
+    }
+
+    /// All who were asked what they hold have said so.
+    pub(super) fn begin_uploads(&mut self, id: ErrandId, mut job: ErrandJob) {
+        let Goal::Store(store) = &mut job.goal else { unreachable!("only stores are stored") };
+        job.phase = Phase::Moving;
+        let absence = match &store.before {
+            None => Some(Absence::NeverStored),
+            Some((held, _)) if held.content.is_removed() => Some(Absence::Removed),
+            Some(_) => None,
+        };
+        if let Some(absence) = absence.filter(|_| store.is_removal()) {
+            let asked = store.keepers.len().min(KNOWN_TO);
+            return self.answer(job.ticket, Answer::NotFound { name: job.name, asked, absence });
+        }
+        // The same bytes again are the same version: its manifest is asked for, where we do not have it.
+        match store.same_at() {
+            Some(holder) => {
+                let name = job.name.clone();
+                self.errands.insert(id, job);
+                let task = Move::Inspect { name, at: holder, verify: false };
+                self.move_bytes(MovePurpose::Adopt(id), task);
+            }
+            None => self.upload_on(id, job),
+        }
+    }
+
+    /// The holder of the same bytes has said which versions it has.
+    pub(super) fn adopted(&mut self, id: ErrandId, outcome: Result<Vec<crate::ground::Copy>, MoveError>) {
+        let Some(mut job) = self.errands.remove(&id) else { return };
+        let Goal::Store(store) = &mut job.goal else { unreachable!("only stores are stored") };
+        let copies = outcome.unwrap_or_default();
+        let same = copies.into_iter().map(|copy| copy.manifest).find(|manifest| {
+            store.before.is_some_and(|(held, _)| held.rank() == manifest.rank()) && manifest.name == job.name
+        });
+        store.manifest = same.map(|manifest| Manifest { ttl: store.ttl, ..manifest });
         self.upload_on(id, job);
     }
 
     /// Starts as many uploads as copies are missing; ends the store when there is nobody left to try.
     fn upload_on(&mut self, id: ErrandId, mut job: ErrandJob) {
         let Goal::Store(store) = &mut job.goal else { unreachable!("only stores are stored") };
-        let manifest = Manifest { name: job.name.clone(), version: store.version, content: store.content };
+        let next = || {
+            let before = store.before.as_ref().map(|(held, _)| held);
+            let manifest = Manifest::after(before, job.name.clone(), store.content, self.me.id);
+            Manifest { ttl: store.ttl, ..manifest }
+        };
+        let manifest = store.manifest.clone().unwrap_or_else(next);
+        store.manifest = Some(manifest.clone());
         let mut tasks = Vec::new();
         while store.copies.len() + store.moving < self.replicas
             && let Some(to) = store.candidates.pop_front()
@@ -76,7 +151,7 @@ impl Peer {
             let manifest = manifest.clone();
             let task = match to == self.me {
                 true => Move::Keep { manifest, source: job.ticket },
-                false => Move::Upload { manifest, source: Some(job.ticket), to },
+                false => Move::Upload { manifest, left: store.ttl, source: Some(job.ticket), to },
             };
             tasks.push((MovePurpose::Store(id, to, store.attempt), task));
         }
@@ -92,7 +167,10 @@ impl Peer {
         store.copies.sort_by_key(|copy| geometry.keeping(*copy, place));
         let wanted = self.replicas.min(store.keepers.len());
         let answer = match (store.copies.is_empty(), store.last_error) {
-            (false, _) => Answer::Stored { manifest, copies: store.copies, wanted },
+            (false, _) => {
+                self.make_known(manifest.holding(), &store.keepers);
+                Answer::Stored { manifest, copies: store.copies, wanted }
+            }
             (true, Some(error)) => Answer::Failed { name: job.name, reason: error.to_string() },
             (true, None) if !self.strangers.is_empty() => {
                 let reason = "only nodes of other programs answer, and none of them takes files: start a second peer";
@@ -104,6 +182,17 @@ impl Peer {
             }
         };
         self.answer(job.ticket, answer);
+    }
+
+    /// Those who would keep a file if its keepers were gone hear of it.
+    fn make_known(&mut self, file: Holding, keepers: &[Contact]) {
+        for keeper in keepers.iter().take(KNOWN_TO).skip(self.replicas) {
+            if *keeper == self.me {
+                self.known.remember(file);
+            } else {
+                self.told.push((*keeper, file));
+            }
+        }
     }
 
     /// An upload came to its end.
@@ -126,10 +215,9 @@ impl Peer {
             _ if attempt != store.attempt => {}
             Ok(()) => {
                 store.copies.push(at.id);
-                let manifest = Manifest { name: job.name.clone(), version: store.version, content: store.content };
-                kept_here = (at == self.me).then_some(manifest);
+                kept_here = store.manifest.clone().filter(|_| at == self.me);
             }
-            Err(MoveError::Outdated { version }) if store.attempt < MAX_RESTARTS => store.start_again(version),
+            Err(MoveError::Outdated(held)) if store.attempt < MAX_RESTARTS => store.start_again(held, at),
             Err(error @ MoveError::Local(_)) if at != self.me => {
                 // Our own file is gone: nobody can be given it.
                 store.candidates.clear();
@@ -138,7 +226,8 @@ impl Peer {
             Err(error) => store.last_error = Some(error),
         }
         if let Some(manifest) = kept_here {
-            self.received(now, manifest);
+            let left = manifest.ttl;
+            self.received(now, manifest, left);
         }
         self.upload_on(id, job);
     }

@@ -178,7 +178,7 @@ impl Peer {
                 Want::Done => {
                     if let Some(key) = refresh.file {
                         let keepers: Vec<Contact> = self.keepers_found(&refresh.search).take(self.replicas).collect();
-                        self.offer_to(now, key, &keepers);
+                        self.offer_to(key, &keepers);
                     }
                     break;
                 }

@@ -29,7 +29,7 @@ impl Peer {
             contacts: self.overlay.contacts(),
             lifeline: self.overlay.lifeline(),
             watcher: self.overlay.watcher(),
-            files: self.shelf.iter().map(|(_, held)| held.manifest.holding()).collect(),
+            files: self.shelf.iter().map(|(_, (manifest, _))| manifest.holding()).collect(),
         }
     }
 

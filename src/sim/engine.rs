@@ -1,6 +1,7 @@
 //! How the made-up world goes on: what is scheduled happens, and what a peer wants done is done.
 
 use super::*;
+use crate::ground::{Copy, Manifest};
 use std::cmp::Reverse;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +51,7 @@ impl World {
             overlay: self.kind(),
             replicas: self.replicas,
             seed: self.chance.bits(),
-            held: disk.manifests().cloned().collect(),
+            held: disk.held(self.now),
             keeps_files: self.keeps_files,
             read_only: false,
             both_families: false,
@@ -110,10 +111,17 @@ impl World {
                 }
             }
             Event::MoveEnds { at, ticket, task } => {
-                if self.hosts[at].state != State::Dead {
-                    let outcome = self.move_bytes(at, task.0);
-                    self.give(at, Input::Moved { ticket, outcome });
+                if self.hosts[at].state == State::Dead {
+                    return;
                 }
+                let input = match task.0 {
+                    Move::Inspect { name, at: there, verify } => {
+                        Input::Inspected { ticket, outcome: self.inspect(at, there, &name, verify) }
+                    }
+                    Move::List { at: there } => Input::Listed { ticket, outcome: self.list(at, there) },
+                    task => Input::Moved { ticket, outcome: self.move_bytes(at, task) },
+                };
+                self.give(at, input);
             }
             Event::ProbeEnds { at, addr } => {
                 let open = self.reachable(at, addr).is_some();
@@ -221,17 +229,51 @@ impl World {
             Move::Download { content, .. } | Move::Deliver { content, .. } => {
                 content.map_or(0, |content| content.len_bytes)
             }
+            Move::Inspect { .. } | Move::List { .. } => 0,
         };
         let on_the_way = self.weather.delay.sample(&mut self.chance) * 4;
         on_the_way + Duration::from_secs_f64(len_bytes as f64 / self.weather.bytes_per_second)
+    }
+
+    /// The peer at this contact, if it answers callers.
+    fn call(&self, at: PeerIndex, other: Contact) -> Result<PeerIndex, MoveError> {
+        let there = self.reachable(at, other.addr).filter(|there| self.hosts[*there].state == State::Running);
+        there.ok_or_else(|| MoveError::Unreachable("no connection".to_owned()))
+    }
+
+    fn inspect(
+        &mut self,
+        at: PeerIndex,
+        there: Contact,
+        name: &FileName,
+        verify: bool,
+    ) -> Result<Vec<Copy>, MoveError> {
+        let there = self.call(at, there)?;
+        let (copies, damaged) = self.hosts[there].disk.inspect(name.key(), verify);
+        for manifest in damaged {
+            self.give(there, Input::Damaged(manifest));
+        }
+        Ok(copies)
+    }
+
+    fn list(&self, at: PeerIndex, there: Contact) -> Result<Vec<Manifest>, MoveError> {
+        let there = self.call(at, there)?;
+        Ok(self.hosts[there].disk.list())
+    }
+
+    fn end_of(&self, left: Option<Duration>) -> Moment {
+        left.map_or(Moment::NEVER, |left| self.now + left)
     }
 
     /// The end of a move: who died on the way did not get it, or did not send it.
     fn move_bytes(&mut self, at: PeerIndex, task: Move) -> Result<(), MoveError> {
         let unreachable = || MoveError::Unreachable("no connection".to_owned());
         match task {
-            Move::Keep { manifest, .. } => self.hosts[at].disk.put(manifest),
-            Move::Upload { manifest, source, to } => {
+            Move::Keep { manifest, .. } => {
+                let expires = self.end_of(manifest.ttl);
+                self.hosts[at].disk.put(manifest, expires, true)
+            }
+            Move::Upload { manifest, left, source, to } => {
                 let there = self.reachable(at, to.addr).ok_or_else(unreachable)?;
                 if source.is_none() && !self.hosts[at].disk.holds(&manifest) {
                     return Err(MoveError::Local("it is not in the store any more".to_owned()));
@@ -239,17 +281,25 @@ impl World {
                 if self.hosts[there].state == State::Paused || self.hosts[there].peer.takes_nothing() {
                     return Err(unreachable());
                 }
-                self.hosts[there].disk.put(manifest.clone())?;
-                self.give(there, Input::Received(manifest));
+                let expires = self.end_of(left);
+                self.hosts[there].disk.put(manifest.clone(), expires, source.is_some())?;
+                if source.is_none() {
+                    self.counts.repair_bytes += manifest.content.len_bytes;
+                }
+                self.give(there, Input::Received { manifest, left });
                 Ok(())
             }
             Move::Download { name, content, from, order } => {
-                let there = self.reachable(at, from.addr).ok_or_else(unreachable)?;
-                if self.hosts[there].state == State::Paused {
-                    return Err(unreachable());
+                let mut outcome = Err(unreachable());
+                for holder in from {
+                    outcome = self.call(at, holder).and_then(|there| self.deliver(there, &name, content, order));
+                    if outcome.is_ok() {
+                        break;
+                    }
                 }
-                self.deliver(there, &name, content, order)
+                outcome
             }
+            Move::Inspect { .. } | Move::List { .. } => unreachable!("no bytes are moved by them"),
             Move::Deliver { name, content, order } => self.deliver(at, &name, content, order),
         }
     }
@@ -261,11 +311,15 @@ impl World {
         content: Option<Content>,
         order: Ticket,
     ) -> Result<(), MoveError> {
-        let held = self.hosts[from].disk.get(name.key()).ok_or(MoveError::Missing)?;
-        if content.is_some_and(|content| content != held.content) {
+        let disk = &self.hosts[from].disk;
+        let best = || disk.best(name.key()).map(|held| held.content);
+        let brought = content.or_else(best).ok_or(MoveError::Missing)?;
+        if !disk.versions(name.key()).any(|held| held.content == brought) {
             return Err(MoveError::Missing);
         }
-        let brought = held.content;
+        if !disk.serves(name.key(), &brought) {
+            return Err(MoveError::Damaged);
+        }
         if let Some(record) = self.commands.get_mut(&order) {
             record.brought = Some(brought);
         }

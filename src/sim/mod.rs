@@ -29,7 +29,7 @@ pub use story::{Churn, Departure, Story};
 pub use weather::{Delay, Weather};
 
 use crate::ground::item::{as_text, text_value};
-use crate::ground::{Chance, Contact, Content, FileName, Id, Moment, Naming, Secret};
+use crate::ground::{Chance, Contact, Content, FileName, Id, Manifest, Moment, Naming, Secret};
 use crate::overlay::ring::LIST_LEN;
 use crate::overlay::{Kind, Tuning};
 use crate::peer::{
@@ -103,6 +103,8 @@ pub struct Counts {
     pub datagram_bytes: u64,
     /// Files moved.
     pub moves: u64,
+    /// Bytes of files moved from one keeper to another.
+    pub repair_bytes: u64,
 }
 
 /// A command given, and what came of it.
@@ -308,13 +310,13 @@ impl World {
         let mut hash = [0; Content::HASH_LEN];
         hash[..8].copy_from_slice(&self.chance.bits().to_be_bytes());
         let name = FileName::parse(name).expect("a simulated file has a good name");
-        self.command(at, Command::Store { name, content: Content { hash, len_bytes } })
+        self.command(at, Command::Store { name, content: Content { hash, len_bytes }, ttl: None })
     }
 
     /// Requests a file.
     pub fn request(&mut self, at: PeerIndex, name: &str) -> Ticket {
         let name = FileName::parse(name).expect("a simulated file has a good name");
-        self.command(at, Command::Request { name })
+        self.command(at, Command::Request { name, version: None })
     }
 
     /// Sets a value for everybody.
@@ -422,11 +424,22 @@ impl World {
         self.kind().naming(self.naming).place(&FileName::parse(name).expect("a simulated file has a good name"))
     }
 
+    /// The bytes of a copy are not what they were.
+    pub fn damage(&mut self, at: PeerIndex, content: Content) {
+        self.hosts[at].disk.damage(content);
+    }
+
+    /// The versions that a peer's disk holds of a name, the highest first.
+    pub fn versions(&self, at: PeerIndex, name: &str) -> Vec<Manifest> {
+        let key = FileName::parse(name).expect("a simulated file has a good name").key();
+        self.hosts[at].disk.versions(key).cloned().collect()
+    }
+
     /// How many running peers have this content on their disk under this name.
     pub fn copies(&self, name: &str, content: Content) -> usize {
         let key = FileName::parse(name).expect("a simulated file has a good name").key();
         let running = self.hosts.iter().filter(|host| host.state != State::Dead);
-        running.filter(|host| host.disk.get(key).is_some_and(|manifest| manifest.content == content)).count()
+        running.filter(|host| host.disk.serves(key, &content)).count()
     }
 }
 

@@ -45,7 +45,11 @@ impl Catalogue {
     /// Becomes what a draft says. Nothing else may have changed it since the draft was begun.
     pub fn apply(&mut self, changes: Changes) {
         for (key, versions) in changes.names {
-            if versions.is_empty() { self.names.remove(&key) } else { self.names.insert(key, versions) };
+            if versions.is_empty() {
+                self.names.remove(&key)
+            } else {
+                self.names.insert(key, versions)
+            };
         }
         for (content, count) in changes.references {
             if self.references.remove(&content).is_some() {
@@ -189,10 +193,11 @@ mod tests {
     fn content_is_released_by_its_last_version() {
         let mut catalogue = Catalogue::default();
         for held in [manifest("a", 1, 7), manifest("b", 1, 7), manifest("a", 2, 7)] {
-            assert_eq!(change(&mut catalogue, |draft| draft.insert(&held, None)), []);
+            assert_eq!(change(&mut catalogue, |draft| draft.insert(&held, None)), [0_u8; 0]);
         }
         assert_eq!(catalogue.used_bytes(), 10, "the same bytes three times");
-        for (held, released) in [(manifest("b", 1, 7), vec![]), (manifest("a", 2, 7), vec![]), (manifest("a", 1, 7), vec![7])]
+        for (held, released) in
+            [(manifest("b", 1, 7), vec![]), (manifest("a", 2, 7), vec![]), (manifest("a", 1, 7), vec![7])]
         {
             assert_eq!(change(&mut catalogue, |draft| draft.remove(&held.holding())), released);
         }

@@ -24,6 +24,7 @@ pub mod journal;
 mod opening;
 mod pour;
 pub mod scrub;
+pub mod seal;
 pub mod source;
 mod temporary;
 mod together;

@@ -1,10 +1,10 @@
 //! What the frames say. Keys that are not known are ignored.
 //!
 //! ```text
-//! d 4:from 20:<id>  4:kind 3:put  8:manifest d … e e                                  see store::record
+//! d 4:from 20:<id>  4:kind 3:put  8:manifest d … e e                                  see ground::record
 //! d 7:content d 4:hash 32:<blake3>  3:len i…e e  4:from 20:<id>  4:kind 3:get  4:name <text>  6:offset i…e e
 //! d 4:kind 2:go e          have, durable, damaged, missing: the same
-//! d 4:kind 8:outdated  7:version i…e e
+//! d 4:held 100:<holding>  4:kind 8:outdated e
 //! d 4:kind 7:refused  4:text <why> e
 //! d 4:hash 32:<blake3>  4:kind 4:here  3:len i…e e         hash only if it is known
 //! d 4:hash 32:<blake3>  4:kind 5:whole e
@@ -12,8 +12,9 @@
 
 use super::frame::BadFrame;
 use crate::ground::bencode::{self, DictWriter, Value, Writer};
-use crate::ground::{Content, FileName, Id, Manifest};
-use crate::store::record;
+use crate::ground::krpc::{compact_files, files_from};
+use crate::ground::record;
+use crate::ground::{Content, FileName, Holding, Id, Manifest};
 
 /// The longest reason for a refusal that is read, in letters: it is shown in one line.
 const MAX_REASON: usize = 200;
@@ -102,7 +103,7 @@ pub(super) enum Reply {
     /// Put: they are here and durable already.
     Have,
     /// Put: a higher version is here.
-    Outdated { version: u64 },
+    Outdated(Holding),
     /// No, in words that complete "refused it (…)".
     Refused(String),
     /// Put: the bytes are here, verified and durable.
@@ -125,9 +126,9 @@ impl Reply {
             Reply::Durable => d.bytes("kind", b"durable"),
             Reply::Damaged => d.bytes("kind", b"damaged"),
             Reply::Missing => d.bytes("kind", b"missing"),
-            Reply::Outdated { version } => {
+            Reply::Outdated(held) => {
+                d.bytes("held", &compact_files(&[*held]));
                 d.bytes("kind", b"outdated");
-                d.count("version", *version);
             }
             Reply::Refused(reason) => {
                 d.bytes("kind", b"refused");
@@ -150,6 +151,7 @@ impl Reply {
     pub fn decode(payload: &[u8]) -> Result<Reply, BadFrame> {
         let value = bencode::decode(payload).map_err(|_| BadFrame::Malformed)?;
         let number = |key| value.get(key).and_then(Value::count).ok_or(BadFrame::Malformed);
+        let held = || files_from(value.get("held")?.bytes()?).first().copied();
         let hash = || value.get("hash").and_then(read_hash);
         Ok(match kind(&value)? {
             b"go" => Reply::Go,
@@ -157,7 +159,7 @@ impl Reply {
             b"durable" => Reply::Durable,
             b"damaged" => Reply::Damaged,
             b"missing" => Reply::Missing,
-            b"outdated" => Reply::Outdated { version: number("version")? },
+            b"outdated" => Reply::Outdated(held().ok_or(BadFrame::Malformed)?),
             b"refused" => Reply::Refused(tame(value.get("text").and_then(Value::text).unwrap_or("for no reason"))),
             b"here" => Reply::Here { len_bytes: number("len")?, hash: hash() },
             b"whole" => Reply::Whole { hash: hash().ok_or(BadFrame::Malformed)? },
@@ -197,7 +199,7 @@ mod tests {
         let (name, from) = (FileName::parse("4103").unwrap(), Id::numbered(8));
         let content = Content { hash: [0x9c; 32], len_bytes: 7 };
         [
-            Opening::Put { manifest: Manifest { name: name.clone(), version: 1, content }, from },
+            Opening::Put { manifest: Manifest::after(None, name.clone(), content, from), from },
             Opening::Get { name: name.clone(), content: Some(content), offset: 5, from },
             Opening::Get { name, content: None, offset: 0, from },
         ]
@@ -223,7 +225,7 @@ mod tests {
             Reply::Durable,
             Reply::Damaged,
             Reply::Missing,
-            Reply::Outdated { version: 3 },
+            Reply::Outdated(Holding { version: 3, ..Holding::any(Id::numbered(8)) }),
             Reply::Refused("no space left".to_owned()),
             Reply::Here { len_bytes: 5 << 30, hash: Some(hash) },
             Reply::Here { len_bytes: 0, hash: None },

@@ -54,7 +54,7 @@ fn send(stream: &mut impl Write, reply: &Reply) -> Result<(), MoveError> {
 fn read_reply(stream: &mut impl Read) -> Result<Reply, MoveError> {
     match frame::read(stream).and_then(|payload| Reply::decode(&payload)) {
         Ok(Reply::Refused(reason)) => Err(MoveError::Refused(reason)),
-        Ok(Reply::Outdated { version }) => Err(MoveError::Outdated { version }),
+        Ok(Reply::Outdated(held)) => Err(MoveError::Outdated(held)),
         Ok(Reply::Missing) => Err(MoveError::Missing),
         Ok(Reply::Damaged) => Err(MoveError::Damaged),
         Ok(reply @ (Reply::Go | Reply::Have | Reply::Durable | Reply::Here { .. } | Reply::Whole { .. })) => Ok(reply),
@@ -79,7 +79,7 @@ impl From<StoreError> for MoveError {
     /// What our own store says no to, no other peer can help with.
     fn from(error: StoreError) -> MoveError {
         match error {
-            StoreError::Outdated { version } => MoveError::Outdated { version },
+            StoreError::Outdated(held) => MoveError::Outdated(held),
             StoreError::Damaged => MoveError::Damaged,
             error => MoveError::Local(error.to_string()),
         }

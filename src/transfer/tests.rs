@@ -24,7 +24,7 @@ fn connected<N, F: Send>(near: impl FnOnce(TcpStream) -> N, far: impl FnOnce(Tcp
 
 fn manifest(version: u64, bytes: &[u8]) -> Manifest {
     let content = Content { hash: *blake3::hash(bytes).as_bytes(), len_bytes: bytes.len() as u64 };
-    Manifest { name: FileName::parse("4103").unwrap(), version, content }
+    Manifest::after(None, FileName::parse("4103").unwrap(), content, Id::ZERO).at_version(version)
 }
 
 fn file(bytes: &[u8]) -> File {
@@ -51,17 +51,17 @@ fn kept(store: &Store) -> Vec<Vec<u8>> {
         store.open_content(&manifest.content).unwrap().read_to_end(&mut bytes).unwrap();
         bytes
     };
-    store.manifests().into_iter().map(read).collect()
+    store.held().into_iter().map(|kept| read(kept.manifest)).collect()
 }
 
 /// How many files lie in the store's folders, its lock aside.
 fn files_in(root: &Path) -> usize {
-    ["content", "names", "tmp"].iter().map(|name| fs::read_dir(root.join(name)).unwrap().count()).sum()
+    ["content", "tmp"].iter().map(|name| fs::read_dir(root.join(name)).unwrap().count()).sum()
 }
 
 fn new_store() -> (TempDir, Store) {
     let dir = tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     (dir, store)
 }
 
@@ -110,7 +110,7 @@ fn what_is_there_is_not_sent_again() {
 fn a_later_version_is_not_replaced_by_an_earlier_one() {
     let (_dir, store) = new_store();
     put(&store, &manifest(2, b"two"), b"two").0.unwrap();
-    let outdated = Err(MoveError::Outdated { version: 2 });
+    let outdated = Err(MoveError::Outdated(manifest(2, b"two").holding()));
     assert_eq!(put(&store, &manifest(1, b"one"), b"one"), (outdated.clone(), outdated));
     assert_eq!(kept(&store), [b"two"]);
 }
@@ -153,7 +153,7 @@ fn a_sender_that_falls_silent_leaves_nothing_behind() {
 #[test]
 fn a_full_disk_reaches_the_sender_as_a_refusal() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let store = Store::open(disk.path()).unwrap();
+    let store = Store::open(disk.path(), None).unwrap();
     let large = noise(2 << 20);
     let (sender, receiver) = put(&store, &manifest(1, &large), &large);
     assert_eq!(sender, Err(MoveError::Refused("no space left on its disk".to_owned())));

@@ -165,6 +165,8 @@ fn outcome(answer: Answer) -> Result<Outcome, Trouble> {
         other @ (Answer::Stored { .. }
         | Answer::Fetched { .. }
         | Answer::NotFound { .. }
+        | Answer::Inspected { .. }
+        | Answer::Listed { .. }
         | Answer::Failed { .. }
         | Answer::Left) => unreachable!("no file was asked for: {other:?}"),
     }

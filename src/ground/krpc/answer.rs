@@ -1,7 +1,8 @@
 //! Answers on the wire.
 
 use super::compact::{
-    MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, contact_in, files_in, id_in, is_set,
+    FILE_LEN, MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, contact_in, files_in, id_in,
+    is_set,
 };
 use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, MAX_NODES_FOR_STRANGERS, secs_in};
 use crate::ground::bencode::{DictWriter, Value, raw};
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Room that the parts of an answer other than nodes, peers and value may take.
-const REST: usize = 330;
+const REST: usize = 362;
 /// Most addresses of peers in one answer: with 8 nodes beside them they leave it below 1024 bytes over IPv4.
 pub const MAX_PEERS: usize = 50;
 /// Most addresses of peers in a lean answer.
@@ -33,6 +34,8 @@ pub struct Answer {
     pub own: bool,
     /// Versions held of the files asked about.
     pub files: Vec<Holding>,
+    /// What the answerer holds and the asker should agrees with the digest asked about.
+    pub agrees: bool,
     /// The file asked for lies in the answerer's working folder, though nobody stored it.
     pub lying: bool,
     /// What to show when storing here; empty where nothing can be stored.
@@ -88,6 +91,9 @@ impl Answer {
         if let Some(scrape) = &self.scrape {
             r.bytes("BFpe", scrape.peers.as_bytes());
             r.bytes("BFsd", scrape.seeds.as_bytes());
+        }
+        if self.agrees {
+            r.count("agrees", 1);
         }
         if self.everybody {
             r.count("all", 1);
@@ -172,7 +178,7 @@ impl Answer {
         let scrape = self.scrape_bytes();
         let samples = self.samples.as_ref().map_or(0, |samples| samples.ids.len() * Id::LEN);
         let peers = self.peers_that_fit().map(peer_bytes).sum::<usize>();
-        let files = self.files.len().min(MAX_FILES).saturating_sub(1) * 68;
+        let files = self.files.len().min(MAX_FILES).saturating_sub(1) * FILE_LEN;
         let mut room = MAX_DATAGRAM.saturating_sub(REST + value + scrape + samples + peers + files);
         let mut fits = |node: &&Contact| {
             let len = node_bytes(node);
@@ -216,6 +222,7 @@ impl Answer {
             everybody: is_set(r, "all"),
             own: is_set(r, "own"),
             files: files_in(r, "files"),
+            agrees: is_set(r, "agrees"),
             lying: is_set(r, "lying"),
             token: token.unwrap_or_default().to_vec(),
             peers,

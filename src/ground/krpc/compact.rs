@@ -4,11 +4,11 @@ use crate::ground::bencode::Value;
 use crate::ground::{Contact, Content, Holding, Id, Manifest};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Most files named in one question or answer: 816 bytes.
-pub const MAX_FILES: usize = 12;
+/// Most files named in one question or answer: 800 bytes.
+pub const MAX_FILES: usize = 8;
 
-/// Length of a [`Holding`]: key 20 · version 8 · length 8 · BLAKE3 32.
-const FILE_LEN: usize = 68;
+/// Length of a [`Holding`]: key 20 · version 8 · length 8 · BLAKE3 32 · link 32.
+pub const FILE_LEN: usize = 100;
 
 pub fn is_set(dict: &Value, key: &str) -> bool {
     dict.get(key).and_then(Value::int) == Some(1)
@@ -23,25 +23,32 @@ pub fn array_in<const LEN: usize>(dict: &Value, key: &str) -> Option<[u8; LEN]> 
     dict.get(key).and_then(Value::bytes)?.try_into().ok()
 }
 
+/// At most [`MAX_FILES`] of these, 100 bytes each.
 pub fn compact_files(files: &[Holding]) -> Vec<u8> {
     let one = |file: &Holding| {
         let mut bytes = file.key.as_bytes().to_vec();
         bytes.extend(file.version.to_be_bytes());
         bytes.extend(file.content.len_bytes.to_be_bytes());
         bytes.extend(file.content.hash);
+        bytes.extend(file.link);
         bytes
     };
     files.iter().take(MAX_FILES).flat_map(one).collect()
 }
 
 pub fn files_in(dict: &Value, key: &str) -> Vec<Holding> {
-    let bytes = dict.get(key).and_then(Value::bytes).unwrap_or_default();
+    files_from(dict.get(key).and_then(Value::bytes).unwrap_or_default())
+}
+
+/// Reads what [`compact_files`] wrote; leaves out what cannot be.
+pub fn files_from(bytes: &[u8]) -> Vec<Holding> {
     let one = |bytes: &[u8]| {
-        let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes of 68"));
+        let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("8 bytes of 100"));
         Holding {
-            key: Id::from_slice(&bytes[..20]).expect("20 bytes of 68"),
+            key: Id::from_slice(&bytes[..20]).expect("20 bytes of 100"),
             version: number(20),
-            content: Content { len_bytes: number(28), hash: bytes[36..].try_into().expect("32 bytes of 68") },
+            content: Content { len_bytes: number(28), hash: bytes[36..68].try_into().expect("32 bytes of 100") },
+            link: bytes[68..].try_into().expect("32 bytes of 100"),
         }
     };
     let sane = |holding: &Holding| holding.version <= Manifest::MAX_VERSION;

@@ -7,11 +7,13 @@
 //! in a        id · target · info_hash · port · implied_port · seed (BEP 33) · token · want n4 n6 (BEP 32) · scrape
 //!             v · k · salt · seq · sig · cas (BEP 44)
 //!             ours: errand join|store|request · name · shown 1 · moved 1 · lost id · files · left (seconds)
+//!             first · last · digest
 //! in r        id · nodes (26 bytes each) · nodes6 (38 bytes each) · token · values · v k seq sig · BFsd BFpe
 //!             interval · num · samples (BEP 51)
 //!             ours: all 1 (the nodes are all there are) · next (so many follow the target without a gap) · own 1
 //!             lying 1 · files · told (a file announced) · left
-//! files       68 bytes each: key 20 · version 8 · length 8 · BLAKE3 32
+//!             agrees 1
+//! files       100 bytes each: key 20 · version 8 · length 8 · BLAKE3 32 · link 32
 //! ```
 
 mod answer;
@@ -19,8 +21,8 @@ mod compact;
 mod question;
 
 pub use answer::{Answer, MAX_PEERS, MAX_SAMPLES, Samples, Scrape};
-pub use compact::MAX_FILES;
-pub use question::{Announcement, Errand, Offer, Ping, Question};
+pub use compact::{MAX_FILES, compact_files, files_from};
+pub use question::{Announcement, Errand, Offer, Ping, Question, Range};
 
 use super::Id;
 use super::bencode::{self, DictWriter, Malformed, Value, Writer};
@@ -295,7 +297,7 @@ mod tests {
 
     fn holding() -> Holding {
         let content = Content { hash: [0x9c; 32], len_bytes: 5 << 30 };
-        Holding { key: Id::hashed(b"4103"), version: 3, content }
+        Holding { key: Id::hashed(b"4103"), version: 3, content, link: [5; 32] }
     }
 
     fn examples() -> Vec<Message> {

@@ -20,6 +20,12 @@ pub enum Question {
     },
     /// Which versions of these files do you hold? The asker's own are named.
     Holds(Vec<Holding>),
+    /// Do you hold what we both should, of the names with these keys?
+    Digest(Range),
+    /// Look after these files now: fewer keep them than should. The versions do not matter.
+    Mend(Vec<Holding>),
+    /// There are such files: remember that, to tell those who look for them when nobody holds them any more.
+    Remember(Vec<Holding>),
     /// Who has this torrent, or file (BEP 5)?
     GetPeers {
         /// A torrent's info-hash, or the SHA-1 of a file's name.
@@ -43,6 +49,17 @@ pub enum Question {
         /// Contacts near it are wanted as well.
         target: Id,
     },
+}
+
+/// What two peers should both hold, of the names whose keys are within two bounds, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The lowest key.
+    pub first: Id,
+    /// The highest key.
+    pub last: Id,
+    /// The SHA-1 of key, version and BLAKE3 of each version, in the order of keys, of each the highest first.
+    pub digest: Id,
 }
 
 /// Why a ping is sent.
@@ -103,6 +120,9 @@ impl Question {
             Question::Ping(_) => "ping",
             Question::FindNode { .. } => "find_node",
             Question::Holds(_) => "holds",
+            Question::Digest(_) => "digest",
+            Question::Mend(_) => "mend",
+            Question::Remember(_) => "remember",
             Question::GetPeers { .. } => "get_peers",
             Question::AnnouncePeer(_) => "announce_peer",
             Question::Get { .. } => "get",
@@ -148,7 +168,13 @@ impl Question {
                 }
                 a.bytes("target", target.as_bytes());
             }
-            Question::Holds(files) => {
+            Question::Digest(Range { first, last, digest }) => {
+                a.bytes("digest", digest.as_bytes());
+                a.bytes("first", first.as_bytes());
+                a.bytes("id", from.as_bytes());
+                a.bytes("last", last.as_bytes());
+            }
+            Question::Holds(files) | Question::Mend(files) | Question::Remember(files) => {
                 a.bytes("files", &compact_files(files));
                 a.bytes("id", from.as_bytes());
             }
@@ -173,10 +199,17 @@ impl Question {
                 a.bytes("target", target.as_bytes());
             }
         }
-        let asks_for_nodes =
-            !matches!(self, Question::Ping(_) | Question::Holds(_) | Question::AnnouncePeer(_) | Question::Put(_));
-        if asks_for_nodes && !want.is_empty() {
+        if self.asks_for_nodes() && !want.is_empty() {
             a.strings("want", want);
+        }
+    }
+
+    fn asks_for_nodes(&self) -> bool {
+        match self {
+            Question::FindNode { .. } | Question::GetPeers { .. } => true,
+            Question::Get { .. } | Question::SampleInfohashes { .. } => true,
+            Question::Ping(_) | Question::AnnouncePeer(_) | Question::Put(_) => false,
+            Question::Holds(_) | Question::Digest(_) | Question::Mend(_) | Question::Remember(_) => false,
         }
     }
 
@@ -191,6 +224,12 @@ impl Question {
             Some("ping") => Question::Ping(Ping::Quiet),
             Some("find_node") => Question::FindNode { target: target("target")?, errand: decode_errand(arguments)? },
             Some("holds") => Question::Holds(files_in(arguments, "files")),
+            Some("digest") => {
+                let id = |key| id_in(arguments, key).ok_or_else(|| Refusal::protocol("half a digest"));
+                Question::Digest(Range { first: id("first")?, last: id("last")?, digest: id("digest")? })
+            }
+            Some("mend") => Question::Mend(files_in(arguments, "files")),
+            Some("remember") => Question::Remember(files_in(arguments, "files")),
             Some("get_peers") => {
                 Question::GetPeers { info_hash: target("info_hash")?, scrape: is_set(arguments, "scrape") }
             }
