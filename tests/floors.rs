@@ -24,7 +24,12 @@ const FLOORS: [Floor; 8] = [
     Floor { name: "overlay", uses: &["ground"], crates: &[], touches_the_world: false },
     Floor { name: "peer", uses: &["ground", "overlay"], crates: &["thiserror"], touches_the_world: false },
     Floor { name: "sim", uses: &["ground", "overlay", "peer"], crates: &["thiserror"], touches_the_world: false },
-    Floor { name: "store", uses: &["ground"], crates: &["blake3", "rustix", "thiserror"], touches_the_world: true },
+    Floor {
+        name: "store",
+        uses: &["ground"],
+        crates: &["argon2", "blake3", "chacha20poly1305", "redb", "rustix", "thiserror", "zeroize"],
+        touches_the_world: true,
+    },
     Floor {
         name: "transfer",
         uses: &["ground", "store"],

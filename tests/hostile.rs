@@ -92,8 +92,11 @@ fn datagrams() -> Vec<Vec<u8>> {
         |question| Body::Question { from: Id::numbered(77), read_only: false, want: Want::default(), question };
     let name = FileName::parse("0007").unwrap();
     let find = |errand| question(Question::FindNode { target: Id::numbered(7), errand });
-    let holding =
-        Holding { key: name.key(), version: u64::MAX, content: Content { hash: [0x9c; 32], len_bytes: u64::MAX >> 1 } };
+    let holding = Holding {
+        version: u64::MAX,
+        content: Content { hash: [0x9c; 32], len_bytes: u64::MAX >> 1 },
+        ..Holding::any(name.key())
+    };
     let nodes = (0..24).map(|n| Contact { id: Id::numbered(n), addr: ([127, 0, 0, 1], 9).into() }).collect();
     let answer = Answer { nodes, own: true, files: vec![holding], lying: true, ..Answer::default() };
     let bodies = [

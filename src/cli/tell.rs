@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn stored(copies: &[u8], wanted: usize) -> Event {
-        let content = Content { hash: [0; 32], len_bytes: 0 };
+        let content = Content { hash: [7; 32], len_bytes: 0 };
         let manifest = Manifest::after(None, file("2067"), content, id(2));
         answer(Answer::Stored { manifest, copies: ids(copies), wanted })
     }
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn failures_are_one_line_each() {
         let not_found = Answer::NotFound { name: file("4103"), asked: 3, absence: Absence::NeverStored };
-        assert_eq!(out(answer(not_found)), ["File 4103 was not found (3 peers asked)"]);
+        assert_eq!(out(answer(not_found)), ["File 4103 was not found (3 peers asked): nobody has heard of it"]);
         let failed = Answer::Failed { name: file("a b"), reason: "no such file".into() };
         assert_eq!(out(answer(failed)), ["File a b: no such file"]);
         let damaged = News::HolderFailed { name: file("4103"), holder: id(8), error: MoveError::Damaged };

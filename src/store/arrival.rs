@@ -1,10 +1,10 @@
 //! A file on its way to the requester.
 
 use super::error::On as _;
+use super::pieces::PieceHasher;
 use super::temporary::Temporary;
 use super::{PourError, StoreError};
 use crate::ground::Content;
-use blake3::Hasher;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ const MAX_NAME_BYTES: usize = 255;
 pub struct Arrival {
     file: Temporary,
     destination: PathBuf,
-    hasher: Hasher,
+    hasher: PieceHasher,
 }
 
 impl Arrival {
@@ -28,7 +28,7 @@ impl Arrival {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).on("write", destination);
         }
         let file = create_beside(destination).on("write", destination)?;
-        Ok(Arrival { file, destination: destination.to_owned(), hasher: Hasher::new() })
+        Ok(Arrival { file, destination: destination.to_owned(), hasher: PieceHasher::default() })
     }
 
     /// How many bytes are here: where the next holder continues.
@@ -38,7 +38,7 @@ impl Arrival {
 
     /// What is here, by length and hash.
     pub fn content(&self) -> Content {
-        Content { hash: *self.hasher.finalize().as_bytes(), len_bytes: self.hasher.count() }
+        self.hasher.clone().finish().content()
     }
 
     /// Adds exactly `len_bytes` bytes from `source`. What came before a failure stays.
@@ -64,12 +64,12 @@ impl Arrival {
 
     /// Throws all bytes away: they were not what was wanted.
     pub fn restart(&mut self) -> Result<(), StoreError> {
-        self.hasher.reset();
+        self.hasher = PieceHasher::default();
         self.file.file().set_len(0).on("write", &self.destination)
     }
 
     /// Replaces the destination as a whole. On return it would survive a power cut.
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    pub fn finish(self) -> Result<(), StoreError> {
         let len_bytes = self.hasher.count();
         let durable = self.file.file().set_len(len_bytes).and_then(|()| self.file.sync());
         durable.and_then(|()| self.file.place(&self.destination)).on("write", &self.destination)

@@ -37,6 +37,9 @@ const ENDINGS: [&str; 2] = [".part", ".have"];
 /// How often a lock is tried again on a file that somebody has just finished. Guess: nobody finishes so often.
 const LOCK_TRIES: usize = 4;
 
+/// How long a file may take to get its sidecar, or its lock. Guess: a second on the slowest disk.
+const JUST_MADE: Duration = Duration::from_secs(60);
+
 /// Where a partial lies.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -144,6 +147,8 @@ impl Partial {
         let place = place.alone();
         let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(place.part());
         let file = Arc::new(made.on("make", &part)?);
+        // So that no sweep takes it for a leftover. Nobody else has its number.
+        let _ = file.try_lock();
         Partial::new(place, pieces.clone(), file, have, None).reserved().on("write", &part)
     }
 
@@ -292,6 +297,8 @@ pub fn sweep(folder: &Path, prefix: &str, max_age: Duration) {
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
         let is_partial = name.starts_with(prefix) && ENDINGS.iter().any(|ending| name.ends_with(ending));
         let age = entry.metadata().and_then(|about| about.modified()).map(|at| at.elapsed().unwrap_or_default());
+        // What has no sidecar is of no use to anybody, once it is not just being made.
+        let max_age = if path.with_extension("have").exists() { max_age } else { max_age.min(JUST_MADE) };
         if !is_partial || !age.is_ok_and(|age| age >= max_age) {
             continue;
         }

@@ -56,6 +56,11 @@ impl Pieces {
         self.list.as_flattened().to_vec()
     }
 
+    /// What a store keeps of it beside the content: nothing where one chunk is all.
+    pub(super) fn to_kept(&self) -> Option<Vec<u8>> {
+        (self.count() > 1).then(|| self.to_bytes())
+    }
+
     /// What the chunks make up.
     pub fn content(&self) -> Content {
         self.content
@@ -124,7 +129,7 @@ fn halves(list: &[ChainingValue]) -> (&[ChainingValue], &[ChainingValue]) {
 }
 
 /// Hashes bytes as they come, as fast as BLAKE3 alone, and ends with the list of chunks too.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct PieceHasher {
     /// All that is before the chunk under way.
     list: Vec<ChainingValue>,

@@ -1,8 +1,8 @@
 //! A file that nobody takes for the real one until it is whole and durable.
 
 use super::flusher::Flusher;
+use super::pieces::PieceHasher;
 use super::{PourError, pour};
-use blake3::Hasher;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
@@ -41,7 +41,7 @@ impl Temporary {
 
     /// Adds exactly `len_bytes` bytes, hashed on the way. The disk works meanwhile: whoever waits for the end of it does
     /// not wait long, however long the file.
-    pub fn fill(&mut self, source: &mut impl Read, len_bytes: u64, hasher: &mut Hasher) -> Result<(), PourError> {
+    pub fn fill(&mut self, source: &mut impl Read, len_bytes: u64, hasher: &mut PieceHasher) -> Result<(), PourError> {
         pour(source, len_bytes, hasher, &mut Flushed { file: &self.file, flusher: &self.flusher })
     }
 
@@ -51,10 +51,16 @@ impl Temporary {
     }
 
     /// Gives the file its real name, over any other of that name, and makes that durable. To be synced before.
-    pub fn place(mut self, path: &Path) -> io::Result<()> {
+    pub fn place(self, path: &Path) -> io::Result<()> {
+        self.rename(path)?;
+        sync_folder(path.parent().expect("a file lies in a folder"))
+    }
+
+    /// Gives the file its real name, which is durable when the folder is synced.
+    pub fn rename(mut self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)?;
         self.placed = true;
-        sync_folder(path.parent().expect("a file lies in a folder"))
+        Ok(())
     }
 }
 
