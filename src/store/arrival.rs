@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The longest file name of the usual file systems.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Bytes that grow under a passing name beside their destination (`.received_4103.pdf.71-0.part`), from one holder
-/// after another. Dropped without being finished, they leave nothing behind.
+/// Bytes that grow from their beginning, under a passing name beside their destination (`.received_4103.pdf.71-0.part`).
+/// Dropped without being finished, they leave nothing behind.
 pub struct Arrival {
     file: Temporary,
     destination: PathBuf,
@@ -28,10 +28,12 @@ impl Arrival {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).on("write", destination);
         }
         let file = create_beside(destination).on("write", destination)?;
+        // So that no sweep takes it for a leftover. Nobody else has its name.
+        let _ = file.file().try_lock();
         Ok(Arrival { file, destination: destination.to_owned(), hasher: PieceHasher::default() })
     }
 
-    /// How many bytes are here: where the next holder continues.
+    /// How many bytes are here.
     pub fn len_bytes(&self) -> u64 {
         self.hasher.count()
     }

@@ -34,7 +34,8 @@ impl ChunkSet {
     /// Reads bits, if there are exactly as many as it takes.
     pub fn from_bytes(of: u64, bytes: &[u8]) -> Option<ChunkSet> {
         let spare = (8 - of % 8) % 8;
-        let fits = bytes.len() as u64 == of.div_ceil(8) && bytes.last().is_none_or(|last| last.trailing_zeros() as u64 >= spare);
+        let fits = bytes.len() as u64 == of.div_ceil(8)
+            && bytes.last().is_none_or(|last| last.trailing_zeros() as u64 >= spare);
         let count = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
         fits.then(|| ChunkSet { bits: bytes.to_vec(), of, count })
     }

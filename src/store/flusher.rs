@@ -47,7 +47,9 @@ impl Flusher {
         match worker.turn.send(()) {
             Ok(()) => Ok(()),
             // The operating system tells of a failed flush only once: if it is not heard here, it never is.
-            Err(_) => state.worker.take().map_or(Ok(()), Worker::end).and(Err(io::Error::other("an earlier write failed"))),
+            Err(_) => {
+                state.worker.take().map_or(Ok(()), Worker::end).and(Err(io::Error::other("an earlier write failed")))
+            }
         }
     }
 

@@ -201,7 +201,7 @@ fn open(root: &Path, path: &Path) -> Result<Database, StoreError> {
     let file = File::options().write(true).open(path).on("open", path)?;
     let len_bytes = file.metadata().on("read", path)?.len();
     // It may have holes, and a store must be able to forget when its disk is full.
-    super::incoming::reserve(&file, len_bytes).on("write", path)?;
+    super::temporary::reserve(&file, len_bytes).on("write", path)?;
     Ok(database)
 }
 

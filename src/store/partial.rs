@@ -9,13 +9,13 @@
 //! the next one goes on where it stopped. Whoever fills a partial holds a lock on it; who comes second fills another one,
 //! that nobody goes on with.
 
+use super::StoreError;
 use super::chunk_set::ChunkSet;
 use super::error::On as _;
 use super::flusher::Flusher;
 use super::pieces::Pieces;
 use super::sidecar::{self, Claims, Sidecar};
 use super::temporary::{Temporary, reserve};
-use super::StoreError;
 use crate::ground::Content;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

@@ -96,11 +96,6 @@ impl Swarm {
         source.owes.into_iter().flatten().for_each(|index| self.debtors[index as usize] -= 1);
     }
 
-    /// Whether a source has all chunks.
-    pub fn has_all(&self, id: SourceId) -> bool {
-        self.sources.get(&id).is_some_and(|source| source.has.is_full())
-    }
-
     /// What a source owes, the next to come first.
     pub fn owed(&self, id: SourceId) -> usize {
         self.sources.get(&id).map_or(0, |source| source.owes.len())
@@ -154,9 +149,8 @@ impl Swarm {
     /// anywhere, so that takers who begin together soon have different chunks to give to each other.
     fn free_run(&mut self, id: SourceId, most: u64) -> Option<Range<u64>> {
         let source = &self.sources[&id];
-        let is_free = |index: u64| {
-            source.has.contains(index) && !self.have.contains(index) && self.debtors[index as usize] == 0
-        };
+        let is_free =
+            |index: u64| source.has.contains(index) && !self.have.contains(index) && self.debtors[index as usize] == 0;
         let (mut rarity, mut count) = (u16::MAX, 0);
         for index in (0..self.have.of()).filter(|index| is_free(*index)) {
             match self.holders[index as usize] {
