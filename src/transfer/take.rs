@@ -3,6 +3,7 @@
 
 use super::bytes::read_into;
 use super::crowd::Share;
+use super::line::{AfterTalk, Lines, converse};
 use super::message::{Get, Question, Reply};
 use super::swarm::{Next, SourceId, Swarm};
 use super::{Exchange, ask, out_of_turn, read_reply};
@@ -48,16 +49,6 @@ pub struct Order<'o> {
     pub seed: u64,
 }
 
-/// Connections to other peers.
-pub trait Lines: Sync {
-    /// One that was used before, if there is one; perhaps the other side has closed it meanwhile.
-    fn idle(&self, to: SocketAddr) -> Option<TcpStream>;
-    /// A new one.
-    fn call(&self, to: SocketAddr) -> Result<TcpStream, MoveError>;
-    /// One that is not needed any more, and on which nothing is under way.
-    fn keep(&self, to: SocketAddr, line: TcpStream);
-}
-
 /// What is worth telling meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
@@ -93,34 +84,6 @@ pub fn take(
         taking.begin_with(partial);
     }
     taking.run(holders)
-}
-
-/// Talks to a peer over a line that is idle or a new one; over a new one again, where the idle one was dead.
-pub fn converse<T>(
-    lines: &dyn Lines,
-    to: SocketAddr,
-    mut talk: impl FnMut(&mut TcpStream) -> Result<(T, AfterTalk), MoveError>,
-) -> Result<T, MoveError> {
-    let mut once = |mut line: TcpStream| {
-        let (value, after) = talk(&mut line)?;
-        if after == AfterTalk::Reuse {
-            lines.keep(to, line);
-        }
-        Ok(value)
-    };
-    match lines.idle(to).map(&mut once) {
-        None | Some(Err(MoveError::Unreachable(_))) => once(lines.call(to)?),
-        Some(outcome) => outcome,
-    }
-}
-
-/// What may become of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterTalk {
-    /// Nothing is under way on it.
-    Reuse,
-    /// Something may still come.
-    Close,
 }
 
 /// Content on its way.
