@@ -13,6 +13,7 @@ pub use pair::{Pair, Room, Told, leftovers, request};
 pub use sweep::{Report, sweep};
 
 use rustix::io::Errno;
+use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,17 @@ pub enum Fault {
     From(Errno),
     /// It alone fails.
     Once(Errno),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Kill => write!(f, "killed before"),
+            Fault::Tear => write!(f, "killed half-way"),
+            Fault::From(error) => write!(f, "failing from then on ({error})"),
+            Fault::Once(error) => write!(f, "failing once ({error})"),
+        }
+    }
 }
 
 impl Fault {
