@@ -1,9 +1,9 @@
 //! Storage can be pulled out of the wall: at every call with which a peer changes a file it is killed, or its disk
 //! fails, and no file that was acknowledged is lost, and no torn one delivered. All through the real program.
 //!
-//! Each sweep hits all calls there are, by default too: a step takes a fraction of a second. The nightly adds the
-//! start over what each crash leaves (by default, over what one of them leaves), and a power cut at every
-//! call (by default, after every acknowledgement).
+//! Each sweep hits all calls there are: a step takes a fraction of a second. By default that is a keeper that takes a new
+//! file or replaces one (killed, with a failing disk, and with a power cut), a start over what one crash left, and a
+//! requester; the nightly adds starts over what each crash leaves.
 
 mod common;
 mod faults;
@@ -16,6 +16,9 @@ use std::fs;
 use std::path::Path;
 
 const DEADLY: [Fault; 2] = [Fault::Kill, Fault::Tear];
+/// The start is swept over what the first so many calls leave. Measured: a store has 13, and a few more where the bytes
+/// come in smaller pieces.
+const CRASHES: u64 = 16;
 const PAINFUL: [Fault; 4] =
     [Fault::From(Errno::NOSPC), Fault::Once(Errno::NOSPC), Fault::From(Errno::IO), Fault::Once(Errno::IO)];
 
@@ -160,7 +163,7 @@ fn a_start_that_is_killed_or_fails_at_any_call_loses_nothing() {
 #[ignore = "nightly: takes minutes"]
 fn a_start_over_what_any_crash_left_that_is_killed_or_fails_at_any_call_loses_nothing() {
     let Some(shim) = Shim::compile() else { return };
-    start_over_what_is_left_by(&shim, DEADLY.into_iter().flat_map(|fault| (1..24).map(move |n| (fault, n))));
+    start_over_what_is_left_by(&shim, (1..=CRASHES).map(|n| (Fault::Kill, n)));
 }
 
 /// The keeper's disk fails while it takes a file. It says so, lives on and serves; when the fault is over, it takes files.
@@ -317,7 +320,7 @@ fn a_power_cut_takes_what_nobody_made_durable() {
     assert_eq!(fs::read(disk.path().join("file")).unwrap(), bytes());
 }
 
-/// The keeper dies and the power fails in the same moment: what the kernel still held is gone too.
+/// The keeper meets the fault, and the power fails in the same moment: what the kernel still held is gone too.
 fn power_cut_at_a_keeper(pair: &mut Pair, fault: Fault, n: u64, name: &'static str) -> Report {
     let room = pair.room();
     let disk = Disk::make(&room.folder("before")).expect("the test has made one already");
@@ -330,7 +333,6 @@ fn power_cut_at_a_keeper(pair: &mut Pair, fault: Fault, n: u64, name: &'static s
 }
 
 #[test]
-#[ignore = "nightly: takes a minute, and root"]
 fn a_power_cut_at_any_call_loses_nothing_that_was_acknowledged() {
     let Some(shim) = Shim::compile() else { return };
     if Disk::make(tempfile::tempdir().unwrap().path()).is_none() {
@@ -338,6 +340,8 @@ fn a_power_cut_at_any_call_loses_nothing_that_was_acknowledged() {
     }
     for name in [NEW, REPLACED] {
         let what = format!("power cut, {name}");
-        sweep(&shim, &what, &DEADLY, |pair, fault, n| power_cut_at_a_keeper(pair, fault, n, name));
+        // Also a flush that fails and is not made up for: an acknowledgement after it would be a lie.
+        let faults = [&DEADLY[..], &[Fault::Once(Errno::IO)]].concat();
+        sweep(&shim, &what, &faults, |pair, fault, n| power_cut_at_a_keeper(pair, fault, n, name));
     }
 }
