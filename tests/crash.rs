@@ -160,7 +160,7 @@ fn a_start_that_is_killed_or_fails_at_any_call_loses_nothing() {
 }
 
 #[test]
-#[ignore = "nightly: takes minutes"]
+#[ignore = "nightly: takes two minutes"]
 fn a_start_over_what_any_crash_left_that_is_killed_or_fails_at_any_call_loses_nothing() {
     let Some(shim) = Shim::compile() else { return };
     start_over_what_is_left_by(&shim, (1..=CRASHES).map(|n| (Fault::Kill, n)));
