@@ -16,11 +16,12 @@ use std::fs;
 use std::path::Path;
 
 const DEADLY: [Fault; 2] = [Fault::Kill, Fault::Tear];
+const PAINFUL: [Fault; 4] =
+    [Fault::From(Errno::NOSPC), Fault::Once(Errno::NOSPC), Fault::From(Errno::IO), Fault::Once(Errno::IO)];
+
 /// The start is swept over what the first so many calls leave. Measured: a store has 13, and a few more where the bytes
 /// come in smaller pieces.
 const CRASHES: u64 = 16;
-const PAINFUL: [Fault; 4] =
-    [Fault::From(Errno::NOSPC), Fault::Once(Errno::NOSPC), Fault::From(Errno::IO), Fault::Once(Errno::IO)];
 
 /// A name that the corpus does not have, and one that it has.
 const NEW: &str = "0160";
