@@ -10,6 +10,7 @@
 //! it is opened, because the database trusts what it reads later, and would end the process over a flipped bit.
 
 use super::error::On as _;
+use super::incoming::reserve;
 use super::temporary::sync_folder;
 use super::{StoreError, error};
 use crate::ground::{Content, Manifest, record};
@@ -83,7 +84,7 @@ pub(super) struct Bookmark {
 pub(super) struct Index {
     root: PathBuf,
     path: PathBuf,
-    /// After a failed write the database refuses all: then it is opened anew, and here lies why that failed.
+    /// After a failed write the database refuses all: then it is opened anew. Where that failed too, here lies why.
     database: RwLock<Result<Database, StoreError>>,
 }
 
@@ -110,6 +111,9 @@ impl Index {
     pub fn commit(&self, edits: &[Edit]) -> Result<(), StoreError> {
         if edits.is_empty() {
             return Ok(());
+        }
+        if self.database().is_err() {
+            self.reopen();
         }
         let outcome = self.with(|database| write(database, edits));
         if outcome.is_err() {
@@ -198,10 +202,9 @@ fn open(root: &Path, path: &Path) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     let database = builder.create(path).map_err(|error| failure(root, path, error.into()))?;
-    let file = File::options().write(true).open(path).on("open", path)?;
-    let len_bytes = file.metadata().on("read", path)?.len();
-    // It may have holes, and a store must be able to forget when its disk is full.
-    super::incoming::reserve(&file, len_bytes).on("write", path)?;
+    // It may have holes, and a store should be able to forget when its disk is full. Where it is full already: what can
+    // be read is worth reading.
+    let _ = File::options().write(true).open(path).and_then(|file| reserve(&file, file.metadata()?.len()));
     Ok(database)
 }
 
