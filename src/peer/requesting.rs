@@ -97,11 +97,14 @@ impl Peer {
         }
         let (name, order) = (job.name.clone(), job.ticket);
         let content = wanted.map(|wanted| wanted.content);
-        let from = match untried.iter().find(|holder| **holder == self.me) {
-            Some(me) => vec![*me],
+        let here = untried.contains(&self.me);
+        // In the classic ring people see the file come from its owner.
+        let from = match self.kind {
+            Kind::Ring { fingers: true } | Kind::Kademlia(_) if here => vec![self.me],
+            _ if untried[0] == self.me => vec![self.me],
             // What lies in a folder may be different bytes in each.
-            None if content.is_none() => vec![untried[0]],
-            None => untried,
+            _ if content.is_none() => vec![untried[0]],
+            _ => untried.into_iter().filter(|holder| *holder != self.me).collect(),
         };
         request.tried.extend(from.iter().map(|holder| holder.id));
         let first = from[0];
