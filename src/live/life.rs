@@ -71,8 +71,9 @@ impl Life {
             Happening::Input(input) => self.body.tell(input),
             Happening::News(news) => self.tell(Event::News(news)),
             Happening::Sourced { ticket, name, found: Ok((path, content)) } => {
+                let ttl = self.orders.ttl(ticket);
                 self.orders.set_source(ticket, path);
-                self.command(ticket, Command::Store { name, content, ttl: None });
+                self.command(ticket, Command::Store { name, content, ttl });
             }
             Happening::Sourced { ticket, name, found: Err(reason) } => {
                 self.answer(ticket, Answer::Failed { name, reason });
@@ -88,7 +89,14 @@ impl Life {
         let ticket = self.orders.open(reply, subject);
         match wish {
             Wish::Plain(command) | Wish::Value { command, .. } => self.command(ticket, command),
-            Wish::Store { word, name } => _ = self.tasks.spawn(self.hands.clone().find_source(ticket, word, name)),
+            Wish::Request { name, version, to } => {
+                self.orders.set_destination(ticket, to);
+                self.command(ticket, Command::Request { name, version });
+            }
+            Wish::Store { word, name, ttl } => {
+                self.orders.set_ttl(ticket, ttl);
+                self.tasks.spawn(self.hands.clone().find_source(ticket, word, name));
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use crate::store::Arrival;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The bytes of a Request's file that are here so far; taken by the one who adds to them.
@@ -21,6 +22,10 @@ struct Order {
     reply: oneshot::Sender<Answer>,
     subject: Option<String>,
     source: Option<PathBuf>,
+    /// How long a Store's file is to be kept.
+    ttl: Option<Duration>,
+    /// Where a Request's bytes are to be put, if not where they always are.
+    destination: Option<PathBuf>,
     basket: Basket,
 }
 
@@ -29,7 +34,10 @@ impl Orders {
     pub fn open(&mut self, reply: oneshot::Sender<Answer>, subject: Option<String>) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.open.insert(ticket, Order { reply, subject, source: None, basket: Basket::default() });
+        self.open.insert(
+            ticket,
+            Order { reply, subject, source: None, ttl: None, destination: None, basket: Basket::default() },
+        );
         ticket
     }
 
@@ -43,6 +51,30 @@ impl Orders {
     /// Where the bytes are that a Store is about.
     pub fn source(&self, ticket: Ticket) -> Option<PathBuf> {
         self.open.get(&ticket)?.source.clone()
+    }
+
+    /// Notes how long a Store's file is to be kept.
+    pub fn set_ttl(&mut self, ticket: Ticket, ttl: Option<Duration>) {
+        if let Some(order) = self.open.get_mut(&ticket) {
+            order.ttl = ttl;
+        }
+    }
+
+    /// How long a Store's file is to be kept.
+    pub fn ttl(&self, ticket: Ticket) -> Option<Duration> {
+        self.open.get(&ticket)?.ttl
+    }
+
+    /// Notes where a Request's bytes are to be put.
+    pub fn set_destination(&mut self, ticket: Ticket, path: Option<PathBuf>) {
+        if let Some(order) = self.open.get_mut(&ticket) {
+            order.destination = path;
+        }
+    }
+
+    /// Where a Request's bytes are to be put, if not where they always are.
+    pub fn destination(&self, ticket: Ticket) -> Option<PathBuf> {
+        self.open.get(&ticket)?.destination.clone()
     }
 
     /// What a Request has so far.
