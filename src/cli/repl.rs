@@ -66,6 +66,10 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, run
         let begun = match word {
             Word::Store(file) => host.store(&file),
             Word::Request(name) => host.request(&name),
+            Word::Remove(name) => host.remove(&name),
+            Word::Check { name, repair } => host.inspect(&name, true, repair),
+            Word::History(name) => host.inspect(&name, false, false),
+            Word::List => host.list(),
             Word::Set { key, value } => host.set(&key, value.as_bytes()),
             Word::Get(key) => host.get(&key),
             Word::Help | Word::Clear => unreachable!("these are done above"),

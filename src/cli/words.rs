@@ -10,6 +10,19 @@ pub enum Word {
     Store(String),
     /// Bring this file here.
     Request(String),
+    /// Let nobody find this file any more.
+    Remove(String),
+    /// Look how the copies of this file are.
+    Check {
+        /// The file's name.
+        name: String,
+        /// What lacks is to be made good.
+        repair: bool,
+    },
+    /// Show the versions of this file.
+    History(String),
+    /// Show which files there are.
+    List,
     /// Keep this value in the network.
     Set {
         /// Under this key.
@@ -31,7 +44,9 @@ pub enum Word {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadLine {
     /// Its first word is none of ours.
-    #[error("The words are: Store FILE, Request NAME, set KEY VALUE, get KEY, help, Quit")]
+    #[error(
+        "The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, help, Quit"
+    )]
     Unknown,
     /// A word without its file.
     #[error("{0} needs the name of a file: {0} 4103")]
@@ -46,9 +61,13 @@ pub enum BadLine {
 
 impl Word {
     /// What [`Word::Help`] shows: each word, and what it does.
-    pub const HELP: [&str; 7] = [
+    pub const HELP: [&str; 11] = [
         "Store FILE     keeps a file in the network",
         "Request NAME   brings a file here",
+        "rm NAME        lets nobody find a file any more",
+        "ls             shows which files there are",
+        "check NAME     reads all copies of a file; with --repair, has made good what lacks",
+        "history NAME   shows the versions of a file",
         "set KEY VALUE  keeps a value in the network",
         "get KEY        shows a value",
         "clear          clears the screen",
@@ -66,6 +85,14 @@ impl Word {
             ("", _) => return Ok(None),
             ("store", _) => Word::Store(name("Store")?),
             ("request", _) => Word::Request(name("Request")?),
+            ("rm", _) => Word::Remove(name("rm")?),
+            ("check", rest) => {
+                let repair = rest.strip_suffix("--repair").filter(|name| name.ends_with(char::is_whitespace));
+                let named = name("check")?;
+                Word::Check { name: repair.map_or(named, |name| name.trim_end().to_owned()), repair: repair.is_some() }
+            }
+            ("history", _) => Word::History(name("history")?),
+            ("ls", "") => Word::List,
             ("set", _) => {
                 let (key, value) = rest.split_once(char::is_whitespace).ok_or(BadLine::Valueless)?;
                 Word::Set { key: key.to_owned(), value: value.trim_start().to_owned() }

@@ -10,7 +10,7 @@ use crate::store::{Arrival, source};
 use crate::transfer::{self, AfterTalk, Get, Order, Payload, Put, Served, Told};
 use std::fs::File;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,11 +59,11 @@ impl Hands {
         name: FileName,
         content: Option<Content>,
         from: Vec<Contact>,
+        destination: PathBuf,
     ) {
         let _turn = turn(&self.outgoing).await;
         let hands = self.clone();
         let outcome = block(move || {
-            let destination = hands.folders.received(&name);
             let tell = |told| {
                 let name = name.clone();
                 hands.say(Happening::News(match told {
@@ -88,12 +88,18 @@ impl Hands {
     }
 
     /// Puts a file that we have ourselves where people find it.
-    pub async fn deliver(self: Arc<Self>, ticket: Ticket, name: FileName, content: Option<Content>) {
+    pub async fn deliver(
+        self: Arc<Self>,
+        ticket: Ticket,
+        name: FileName,
+        content: Option<Content>,
+        destination: PathBuf,
+    ) {
         let _turn = turn(&self.at_files).await;
         let hands = self.clone();
         let outcome = block(move || {
             let (mut file, len_bytes) = hands.own_file(&name, content).ok_or(MoveError::Missing)?;
-            let mut arrival = Arrival::at(&hands.folders.received(&name))?;
+            let mut arrival = Arrival::at(&destination)?;
             let copied = arrival.copy(&mut file, len_bytes, content).map_err(MoveError::from);
             if let (Some(content), Err(MoveError::Damaged)) = (content, &copied) {
                 hands.say_damaged(hands.store.drop_damaged(&content)?);

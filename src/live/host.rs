@@ -16,7 +16,7 @@ use crate::peer::{self, Answer, Command, News, Publication, Sought, Ticket};
 use crate::store::{self, Store, StoreError, Upload};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -101,6 +101,9 @@ pub enum Unheard {
         /// What it has.
         len: usize,
     },
+    /// No file can have this path.
+    #[error("this path is no text: give the file another name")]
+    BadPath,
     /// Too many commands wait.
     #[error("too many commands at once: wait for an answer")]
     Busy,
@@ -112,7 +115,9 @@ pub enum Unheard {
 /// A command as its client gives it.
 pub(super) enum Wish {
     /// To be found, read and hashed before the peer hears of it.
-    Store { word: String, name: FileName },
+    Store { word: String, name: FileName, ttl: Option<Duration> },
+    /// With where its bytes are to be put.
+    Request { name: FileName, version: Option<u64>, to: Option<PathBuf> },
     /// About a value under a key that people know.
     Value { key: String, command: Command },
     /// For the peer as it is.
@@ -175,12 +180,38 @@ impl Host {
     pub fn store(&self, word: &str) -> Result<Reply, Unheard> {
         let last = Path::new(word).file_name().and_then(|name| name.to_str());
         let name = FileName::parse(last.unwrap_or(word))?;
-        self.order(Wish::Store { word: word.to_owned(), name })
+        self.order(Wish::Store { word: word.to_owned(), name, ttl: None })
+    }
+
+    /// Keeps the file at a path in the network, under any name; for a while, if that is said.
+    pub fn store_as(&self, path: &Path, name: &str, ttl: Option<Duration>) -> Result<Reply, Unheard> {
+        let word = path.to_str().ok_or(Unheard::BadPath)?.to_owned();
+        self.order(Wish::Store { word, name: FileName::parse(name)?, ttl })
     }
 
     /// Brings a file here.
     pub fn request(&self, name: &str) -> Result<Reply, Unheard> {
-        self.order(Wish::Plain(Command::Request { name: FileName::parse(name)?, version: None }))
+        self.request_to(name, None, None)
+    }
+
+    /// Brings a version of a file here, to a path; without one to where [`request`](Host::request) puts it.
+    pub fn request_to(&self, name: &str, version: Option<u64>, to: Option<PathBuf>) -> Result<Reply, Unheard> {
+        self.order(Wish::Request { name: FileName::parse(name)?, version, to })
+    }
+
+    /// Lets nobody find a file any more.
+    pub fn remove(&self, name: &str) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Remove { name: FileName::parse(name)? }))
+    }
+
+    /// Finds out who holds which versions of a file; reads all copies, if `verify`; has made good what lacks, if `mend`.
+    pub fn inspect(&self, name: &str, verify: bool, mend: bool) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Inspect { name: FileName::parse(name)?, verify, mend }))
+    }
+
+    /// Finds out which files there are.
+    pub fn list(&self) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::List))
     }
 
     /// Keeps a value in the network, under a key that everybody may change who knows it.

@@ -73,9 +73,9 @@ impl Life {
             Happening::Input(input) => self.body.tell(input),
             Happening::News(news) => self.tell(Event::News(news)),
             Happening::Sourced { ticket, name, found: Ok(source) } => {
-                let content = source.pieces.content();
+                let (content, ttl) = (source.pieces.content(), self.orders.ttl(ticket));
                 self.orders.set_source(ticket, source);
-                self.command(ticket, Command::Store { name, content, ttl: None });
+                self.command(ticket, Command::Store { name, content, ttl });
             }
             Happening::Sourced { ticket, name, found: Err(reason) } => {
                 self.answer(ticket, Answer::Failed { name, reason });
@@ -91,7 +91,14 @@ impl Life {
         let ticket = self.orders.open(reply, subject);
         match wish {
             Wish::Plain(command) | Wish::Value { command, .. } => self.command(ticket, command),
-            Wish::Store { word, name } => _ = self.tasks.spawn(self.hands.clone().find_source(ticket, word, name)),
+            Wish::Request { name, version, to } => {
+                self.orders.set_destination(ticket, to);
+                self.command(ticket, Command::Request { name, version });
+            }
+            Wish::Store { word, name, ttl } => {
+                self.orders.set_ttl(ticket, ttl);
+                self.tasks.spawn(self.hands.clone().find_source(ticket, word, name));
+            }
         }
     }
 
@@ -145,10 +152,12 @@ impl Life {
                 self.tasks.spawn(hands.upload(ticket, put, source, to));
             }),
             Move::Download { name, content, from, order } => self.orders.is_open(order).then(|| {
-                self.tasks.spawn(hands.download(ticket, name, content, from));
+                let to = self.orders.destination(order).unwrap_or_else(|| hands.folders.received(&name));
+                self.tasks.spawn(hands.download(ticket, name, content, from, to));
             }),
             Move::Deliver { name, content, order } => self.orders.is_open(order).then(|| {
-                self.tasks.spawn(hands.deliver(ticket, name, content));
+                let to = self.orders.destination(order).unwrap_or_else(|| hands.folders.received(&name));
+                self.tasks.spawn(hands.deliver(ticket, name, content, to));
             }),
             Move::Inspect { name, at, verify } => {
                 self.tasks.spawn(hands.inspect(ticket, name, at, verify));

@@ -4,6 +4,7 @@ use crate::peer::{Answer, Ticket};
 use crate::store::Pieces;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The file that a Store is about.
@@ -26,6 +27,10 @@ struct Order {
     reply: oneshot::Sender<Answer>,
     subject: Option<String>,
     source: Option<Source>,
+    /// How long a Store's file is to be kept.
+    ttl: Option<Duration>,
+    /// Where a Request's bytes are to be put, if not where they always are.
+    destination: Option<PathBuf>,
 }
 
 impl Orders {
@@ -33,7 +38,7 @@ impl Orders {
     pub fn open(&mut self, reply: oneshot::Sender<Answer>, subject: Option<String>) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.open.insert(ticket, Order { reply, subject, source: None });
+        self.open.insert(ticket, Order { reply, subject, source: None, ttl: None, destination: None });
         ticket
     }
 
@@ -47,6 +52,30 @@ impl Orders {
     /// The file that a Store is about.
     pub fn source(&self, ticket: Ticket) -> Option<Source> {
         self.open.get(&ticket)?.source.clone()
+    }
+
+    /// Notes how long a Store's file is to be kept.
+    pub fn set_ttl(&mut self, ticket: Ticket, ttl: Option<Duration>) {
+        if let Some(order) = self.open.get_mut(&ticket) {
+            order.ttl = ttl;
+        }
+    }
+
+    /// How long a Store's file is to be kept.
+    pub fn ttl(&self, ticket: Ticket) -> Option<Duration> {
+        self.open.get(&ticket)?.ttl
+    }
+
+    /// Notes where a Request's bytes are to be put.
+    pub fn set_destination(&mut self, ticket: Ticket, path: Option<PathBuf>) {
+        if let Some(order) = self.open.get_mut(&ticket) {
+            order.destination = path;
+        }
+    }
+
+    /// Where a Request's bytes are to be put, if not where they always are.
+    pub fn destination(&self, ticket: Ticket) -> Option<PathBuf> {
+        self.open.get(&ticket)?.destination.clone()
     }
 
     /// Whether a command has no answer yet.

@@ -3,8 +3,8 @@
 //! Each holder works out who the keepers of its files are now, asks those who have not confirmed them whether they hold
 //! these versions (see `comparing`), and uploads what is lacking. The owner does so at once, the next keeper a moment
 //! later, and so on: the later ones mostly find it done. A holder that is no keeper any more drops its copies only after
-//! all keepers confirmed. What a peer held that died is not made anew at once, as long as two copies are left: most who
-//! vanish come back.
+//! all keepers confirmed. What a peer held that died is not made anew at once where it is large, as long as two copies
+//! are left: most who vanish come back.
 
 use super::comparing::Comparing;
 use super::*;
@@ -18,8 +18,11 @@ const TURN: Duration = Duration::from_millis(1500);
 const RECHECK_EVERY: Duration = Duration::from_secs(120);
 /// Time to the next offer of a file after a failed one.
 const RETRY: Duration = Duration::from_secs(5);
-/// Who died has so long to come back before a third copy is made anew. Guess: a restart, or a cable put back.
-const SPARED: Duration = Duration::from_secs(30);
+/// Who died has time to come back before its copy is made anew: the longer the more there is to be moved, a second for so
+/// many bytes. What is small is moved at once: waiting would cost more safety than moving costs bandwidth.
+const SPARED_BYTES_PER_SECOND: f64 = 1e6;
+/// But no more than this. Guess: a restart, or a cable put back.
+const SPARED: Duration = Duration::from_secs(60);
 /// Most uploads for this purpose at once.
 const MAX_UPLOADS: usize = 4;
 /// Bytes uploaded for this purpose in a second, on average: repair must leave room for people. Guess: a third of a
@@ -106,7 +109,10 @@ impl Peer {
 
     /// Somebody is dead or gone: its copies do not count any more.
     pub(super) fn distrust(&mut self, now: Moment, gone: Id) {
-        self.shelf.distrust(gone, now + SPARED);
+        let spared = |manifest: &Manifest| {
+            SPARED.min(Duration::from_secs_f64(manifest.content.len_bytes as f64 / SPARED_BYTES_PER_SECOND))
+        };
+        self.shelf.distrust(gone, |manifest| now + spared(manifest));
     }
 
     /// Fewer keep these files than should: all are asked again, now.

@@ -26,6 +26,11 @@ impl Request {
         Request { version, holders: Holders::default(), tried: BTreeSet::new(), replaced: 0, last_error: None }
     }
 
+    /// Somebody has what is wanted.
+    pub fn has_found(&self) -> bool {
+        self.wanted().is_some()
+    }
+
     /// The version to be fetched, of those heard of.
     fn wanted(&self) -> Option<Holding> {
         self.holders.best(|holding| self.version.is_none_or(|version| version == holding.version))
@@ -82,7 +87,7 @@ impl Peer {
             None => request.holders.lying(|id| !request.tried.contains(&id)),
         };
         let some = !untried.is_empty() || wanted.is_some_and(|wanted| wanted.content.is_removed());
-        if let Some(unasked) = request.holders.to_ask(if some { self.replicas } else { holders::KEEPERS_ASKED }) {
+        if let Some(unasked) = request.holders.survey(if some { self.replicas } else { holders::KEEPERS_ASKED }) {
             return self.ask_holders(now, id, job, unasked);
         }
         if wanted.is_some_and(|wanted| wanted.content.is_removed()) {
@@ -97,11 +102,14 @@ impl Peer {
         }
         let (name, order) = (job.name.clone(), job.ticket);
         let content = wanted.map(|wanted| wanted.content);
-        let from = match untried.iter().find(|holder| **holder == self.me) {
-            Some(me) => vec![*me],
+        let here = untried.contains(&self.me);
+        // In the classic ring people see the file come from its owner.
+        let from = match self.kind {
+            Kind::Ring { fingers: true } | Kind::Kademlia(_) if here => vec![self.me],
+            _ if untried[0] == self.me => vec![self.me],
             // What lies in a folder may be different bytes in each.
-            None if content.is_none() => vec![untried[0]],
-            None => untried,
+            _ if content.is_none() => vec![untried[0]],
+            _ => untried.into_iter().filter(|holder| *holder != self.me).collect(),
         };
         request.tried.extend(from.iter().map(|holder| holder.id));
         let first = from[0];

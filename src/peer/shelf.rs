@@ -147,10 +147,10 @@ impl Shelf {
     }
 
     /// `peer` is gone, and what it confirmed with it. While two copies at least are left, it has until then to come back.
-    pub fn distrust(&mut self, peer: Id, spare_until: Moment) {
-        for (_, note) in self.held.values_mut().flat_map(Versions::iter_mut) {
+    pub fn distrust(&mut self, peer: Id, spare_until: impl Fn(&Manifest) -> Moment) {
+        for (manifest, note) in self.held.values_mut().flat_map(Versions::iter_mut) {
             if note.confirmed.remove(&peer) {
-                note.spare_until = if note.confirmed.is_empty() { Moment::START } else { spare_until };
+                note.spare_until = if note.confirmed.is_empty() { Moment::START } else { spare_until(manifest) };
             }
         }
     }

@@ -10,11 +10,13 @@
 //! it is opened, because the database trusts what it reads later, and would end the process over a flipped bit.
 
 use super::error::On as _;
+use super::temporary::reserve;
 use super::temporary::sync_folder;
 use super::{StoreError, error};
 use crate::ground::{Content, Manifest, record};
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -83,7 +85,7 @@ pub(super) struct Bookmark {
 pub(super) struct Index {
     root: PathBuf,
     path: PathBuf,
-    /// After a failed write the database refuses all: then it is opened anew, and here lies why that failed.
+    /// After a failed write the database refuses all: then it is opened anew. Where that failed too, here lies why.
     database: RwLock<Result<Database, StoreError>>,
 }
 
@@ -111,6 +113,9 @@ impl Index {
         if edits.is_empty() {
             return Ok(());
         }
+        if self.database().is_err() {
+            self.reopen();
+        }
         let outcome = self.with(|database| write(database, edits));
         if outcome.is_err() {
             self.reopen();
@@ -136,13 +141,15 @@ impl Index {
 
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         match &*self.database() {
-            Ok(database) => work(database).map_err(|error| self.failure(error)),
+            // It panics over a page that the disk has changed since it was checked. Then it is not used any more.
+            Ok(database) => match catch_unwind(AssertUnwindSafe(|| work(database))) {
+                Ok(outcome) => outcome.map_err(|error| failure(&self.root, &self.path, error)),
+                Err(_) => {
+                    Err(StoreError::Corrupt { path: self.path.clone(), reason: "a page makes no sense".to_owned() })
+                }
+            },
             Err(error) => Err(error.clone()),
         }
-    }
-
-    fn failure(&self, error: redb::Error) -> StoreError {
-        failure(&self.root, &self.path, error)
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Result<Database, StoreError>> {
@@ -198,10 +205,9 @@ fn open(root: &Path, path: &Path) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     let database = builder.create(path).map_err(|error| failure(root, path, error.into()))?;
-    let file = File::options().write(true).open(path).on("open", path)?;
-    let len_bytes = file.metadata().on("read", path)?.len();
-    // It may have holes, and a store must be able to forget when its disk is full.
-    super::temporary::reserve(&file, len_bytes).on("write", path)?;
+    // It may have holes, and a store should be able to forget when its disk is full. Where it is full already: what can
+    // be read is worth reading.
+    let _ = File::options().write(true).open(path).and_then(|file| reserve(&file, file.metadata()?.len()));
     Ok(database)
 }
 
@@ -287,4 +293,84 @@ fn bookmark_bytes(bookmark: Bookmark) -> Vec<u8> {
 fn read_bookmark(bytes: &[u8]) -> Option<Bookmark> {
     let (began, after) = bytes.split_first_chunk()?;
     Some(Bookmark { began: u64::from_be_bytes(*began), after: after.try_into().ok() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ground::{FileName, Id};
+    use tempfile::tempdir;
+
+    fn manifest() -> Manifest {
+        let content = Content { hash: [7; Content::HASH_LEN], len_bytes: 1 };
+        Manifest::after(None, FileName::parse("4103").unwrap(), content, Id::ZERO)
+    }
+
+    #[test]
+    fn all_edits_of_a_commit_are_there_after_reopening_or_none() {
+        let dir = tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("tmp")).unwrap();
+        let open = || Index::open(dir.path()).unwrap();
+        let (index, listed) = open();
+        assert_eq!((listed, index.bookmark()), (Vec::new(), Ok(Bookmark::default())));
+        let bookmark = Bookmark { began: 5, after: Some([9; Content::HASH_LEN]) };
+        let content = manifest().content;
+        let edits =
+            [Edit::List(manifest(), Some(77)), Edit::Describe(content, b"pieces".to_vec()), Edit::Bookmark(bookmark)];
+        index.commit(&edits).unwrap();
+        drop(index);
+        let (index, listed) = open();
+        assert_eq!((listed, index.bookmark()), (vec![(manifest(), Some(77))], Ok(bookmark)));
+        assert_eq!(index.pieces(&content), Ok(Some(b"pieces".to_vec())));
+        index.commit(&[Edit::Strike(manifest()), Edit::Undescribe(content)]).unwrap();
+        assert_eq!(index.pieces(&content), Ok(None));
+        drop(index);
+        assert_eq!(open().1, []);
+    }
+
+    #[test]
+    fn a_database_that_panics_is_an_error_and_is_opened_anew() {
+        let dir = tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("tmp")).unwrap();
+        let (index, _) = Index::open(dir.path()).unwrap();
+        let stumbled = index.with(|database| {
+            let _writing = database.begin_write()?;
+            panic!("as over a page that makes no sense");
+            #[expect(unreachable_code, reason = "says what the closure returns")]
+            Ok(())
+        });
+        assert!(matches!(stumbled, Err(StoreError::Corrupt { .. })), "{stumbled:?}");
+        let edit = [Edit::List(manifest(), None)];
+        assert!(index.commit(&edit).is_ok() || index.commit(&edit).is_ok(), "at the latest when it is opened anew");
+    }
+
+    #[test]
+    fn rows_that_are_no_versions_are_struck_and_later_ones_refused() {
+        let dir = tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("tmp")).unwrap();
+        let (index, _) = Index::open(dir.path()).unwrap();
+        index.commit(&[Edit::List(manifest(), None)]).unwrap();
+        let put = |key: &VersionKey, row: &[u8]| {
+            index.with(|database| {
+                let writing = database.begin_write()?;
+                writing.open_table(VERSIONS)?.insert(key, row)?;
+                Ok(writing.commit()?)
+            })
+        };
+        put(&[1; 60], b"no row").unwrap();
+        put(&[2; 60], &row(&manifest(), None)).unwrap();
+        assert_eq!(index.load(), Ok(vec![(manifest(), None)]));
+        put(&[3; 60], b"\0\0\0\0\0\0\0\0d1:vi9ee").unwrap();
+        assert_eq!(index.load(), Err(StoreError::Later(index.path.clone())));
+    }
+
+    #[test]
+    fn no_end_outlasts_every_end() {
+        let order = [Some(1), Some(2), None];
+        for (at, one) in order.iter().enumerate() {
+            for (other_at, other) in order.iter().enumerate() {
+                assert_eq!(outlasts(*one, *other), at > other_at, "{one:?} {other:?}");
+            }
+        }
+    }
 }

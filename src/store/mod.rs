@@ -164,7 +164,7 @@ impl Store {
         self.shared.catalogue().refers_to(content)
     }
 
-    /// What was given to [`place`](Incoming::commit) with this content; none where nothing was, or the disk failed.
+    /// What was to be kept about this content when its bytes came; none where nothing was, or the disk failed.
     pub fn pieces(&self, content: &Content) -> Option<Vec<u8>> {
         self.shared.index.pieces(content).ok().flatten()
     }

@@ -7,6 +7,7 @@ use super::index::{Bookmark, unix_seconds};
 use super::{Store, StoreError};
 use crate::ground::{Content, Manifest};
 use blake3::Hasher;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Scrub {
         Ok(Scrub { store, pace, bookmark, unmarked_bytes: 0, current: None })
     }
 
-    /// Reads on, at most 1 MiB. What cannot be read is as good as wrong.
+    /// Reads on, at most 1 MiB. What is gone, or what the disk cannot read, is as good as wrong.
     pub fn step(&mut self) -> Result<Step, StoreError> {
         let Some(mut reading) = self.current.take() else { return self.turn_to_next() };
         let mut buffer = vec![0; SLICE_BYTES];
@@ -92,7 +93,7 @@ impl Scrub {
                 self.current = Some(reading);
                 self.read_so_much(0)
             }
-            Err(_) => self.end(&reading.content, false),
+            Err(error) => self.end(&reading.content, !is_damage(&error)),
         }
     }
 
@@ -114,7 +115,7 @@ impl Scrub {
                 self.read_so_much(OPENING_BYTES)
             }
             // Where it was forgotten just now, no version is dropped.
-            Err(_) => self.end(&content, false),
+            Err(error) => self.end(&content, !is_damage(&error)),
         }
     }
 
@@ -161,6 +162,11 @@ impl Reading {
     fn is_whole(&self) -> bool {
         self.hasher.count() == self.content.len_bytes && *self.hasher.finalize().as_bytes() == self.content.hash
     }
+}
+
+/// Where the system only lacks handles or memory, nothing is known, and the next pass may tell.
+fn is_damage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// Otherwise memory would be checked where the system still has the file in it.
@@ -231,6 +237,14 @@ mod tests {
             spoil(&dir, b"good", with);
             assert_eq!(pass(&mut Scrub::new(store, QUICK).unwrap()).len(), 1);
         }
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_not_damaged() {
+        assert!(is_damage(&Errno::NOENT.into()) && is_damage(&Errno::IO.into()));
+        assert!(
+            ![Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS].iter().any(|errno| is_damage(&(*errno).into()))
+        );
     }
 
     #[test]

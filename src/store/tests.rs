@@ -464,6 +464,25 @@ fn a_full_disk_lets_go_of_what_is_forgotten() {
 }
 
 #[test]
+fn an_index_that_found_no_room_goes_on_when_there_is_some() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let store = Store::open(disk.path(), None).unwrap();
+    let rest = disk.path().join("the rest");
+    fs::write(&rest, vec![1; 2 << 20]).unwrap_err();
+    // Of no bytes: only the index grows.
+    let removal = |number: usize| of_content(&format!("{number:0>200}"), 1, Content::REMOVED);
+    let adopt = |number| store.adopt(&removal(number), None, true);
+    let (last, refused) = (0..10_000).map(|number| (number, adopt(number))).find(|(_, kept)| kept.is_err()).unwrap();
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    assert_eq!(store.held().len(), last);
+    fs::remove_file(rest).unwrap();
+    assert_eq!(adopt(last), Ok(true));
+    let before = store.held();
+    drop(store);
+    assert_eq!(Store::open(disk.path(), None).unwrap().held(), before);
+}
+
+#[test]
 fn a_length_no_disk_can_hold_is_refused() {
     let dir = tempdir().unwrap();
     let mut wanted = manifest("4103", 1, b"");

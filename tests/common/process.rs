@@ -115,6 +115,11 @@ impl Peer {
         self.exit(SOON);
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.child.lock().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end, and for its last words.
     pub fn exit(&self, limit: Duration) -> ExitStatus {
         let what = format!("peer {} ends", self.number);
