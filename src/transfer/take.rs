@@ -233,11 +233,8 @@ impl<'t> Taking<'t> {
         let has = has.ok_or_else(out_of_turn)?;
         let partial = self.partial(line)?;
         let heard = line.try_clone().map_err(|error| super::unreachable_by(&error))?;
-        let mut state = self.state();
-        state.streams.insert(source.id, heard);
-        let found = state.found.as_mut().expect("the partial was found");
-        found.swarm.join(self.now(), source.id, has);
-        drop(state);
+        self.state().streams.insert(source.id, heard);
+        self.swarm(|swarm| swarm.join(self.now(), source.id, has));
         self.changed.notify_all();
         let mut giving = Giving { taking: self, source, partial, runs: VecDeque::new(), buffer: Vec::new() };
         giving.serve_out(line, events)
@@ -320,6 +317,10 @@ impl<'t> Taking<'t> {
 
     fn now(&self) -> Moment {
         Moment::after(self.begun.elapsed())
+    }
+
+    fn swarm<T>(&self, work: impl FnOnce(&mut Swarm) -> T) -> T {
+        work(&mut self.state().found.as_mut().expect("who gives has joined the swarm").swarm)
     }
 
     fn state(&self) -> MutexGuard<'_, State<'t>> {
@@ -409,26 +410,19 @@ impl Giving<'_, '_> {
             self.arrived(index);
         }
         if bytes > 0 {
-            let mut state = self.taking.state();
-            let found = state.found.as_mut().expect("it joined the swarm");
-            found.swarm.measured(self.source.id, bytes, begun.elapsed());
+            self.taking.swarm(|swarm| swarm.measured(self.source.id, bytes, begun.elapsed()));
         }
         Ok(())
     }
 
     fn gained(&self, new: Vec<u64>) {
-        let mut state = self.taking.state();
-        let found = state.found.as_mut().expect("it joined the swarm");
-        found.swarm.gained(self.source.id, new);
+        self.taking.swarm(|swarm| swarm.gained(self.source.id, new));
     }
 
     fn arrived(&self, index: u64) {
-        let mut state = self.taking.state();
-        let found = state.found.as_mut().expect("it joined the swarm");
-        found.swarm.arrived(self.taking.now(), self.source.id, index);
-        let is_done = found.swarm.is_done();
-        drop(state);
-        if is_done {
+        let now = self.taking.now();
+        self.taking.swarm(|swarm| swarm.arrived(now, self.source.id, index));
+        if self.partial.is_whole() {
             self.finish_others();
         }
     }
