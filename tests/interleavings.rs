@@ -175,7 +175,7 @@ fn no_acknowledged_file_is_lost_whatever_happens_in_between() {
 /// Each of these once broke something.
 #[test]
 fn seeds_that_found_something_stay_for_ever() {
-    for seed in [1477] {
+    for seed in [759, 1477] {
         nothing_is_lost(Overlay::Ring, seed);
     }
 }

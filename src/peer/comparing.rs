@@ -50,13 +50,15 @@ impl Peer {
         while !self.handover.comparing.is_busy()
             && let Some((with, files)) = self.handover.comparing.waiting.pop_front()
         {
-            self.handover.comparing.open += 1;
-            let question = match (files.first(), files.last()) {
-                (Some(first), Some(last)) if files.len() > MAX_FILES => {
-                    Question::Digest(self.range_shared_with(with.id, first.key, last.key))
-                }
-                _ => Question::Holds(files.clone()),
+            let question = if files.len() <= MAX_FILES {
+                Question::Holds(files.clone())
+            } else if let Some(range) = self.range_of(with.id, &files) {
+                Question::Digest(range)
+            } else {
+                files.chunks(MAX_FILES).for_each(|part| self.handover.comparing.plan(with, part.to_vec()));
+                continue;
             };
+            self.handover.comparing.open += 1;
             self.ask(now, with, question, Patience::Search, Why::Offer(with, files));
         }
     }
@@ -86,6 +88,16 @@ impl Peer {
     pub(super) fn offer_unanswered(&mut self, now: Moment, files: &[Holding]) {
         self.handover.comparing.open -= 1;
         self.offer_again(now, files);
+    }
+
+    /// The range of these files, if all of them are among what we share with that peer. Of what one of us need not hold a
+    /// digest says nothing: both would leave it out, and agree.
+    fn range_of(&mut self, other: Id, files: &[Holding]) -> Option<Range> {
+        let (first, last) = (files.first()?.key, files.last()?.key);
+        let range = self.range_shared_with(other, first, last);
+        let shared = self.handover.comparing.shared.by_peer.get(&other)?;
+        let shared: BTreeSet<_> = shared.iter().map(|file| (file.key, file.rank())).collect();
+        files.iter().all(|file| shared.contains(&(file.key, file.rank()))).then_some(range)
     }
 
     /// What we hold of the files asked about: the versions themselves, then others of the same names, as many as fit.

@@ -193,7 +193,7 @@ impl Peer {
                 continue;
             };
             let others: Vec<Contact> = keepers.iter().filter_map(|id| self.overlay.contact(*id)).collect();
-            let keeps = keepers.contains(&self.me.id);
+            let keeps = keepers.contains(&self.me.id) || others.len() < keepers.len();
             for (contact, holding) in self.lacking(key, &others, keeps) {
                 offers.entry(contact).or_default().push(holding);
             }
