@@ -110,7 +110,8 @@ class Peer:
         return (found[0] - begun, found[1]) if found else (None, None)
 
     def store(self, name, seconds=300.0):
-        return self.do(f"Store {name}", [f"Stored {name}", f"File {name}"], seconds)
+        last = pathlib.Path(name).name
+        return self.do(f"Store {name}", [f"Stored {last}", f"File {last}"], seconds)
 
     def request(self, name, seconds=300.0):
         return self.do(f"Request {name}", [f"File {name} received", f"File {name} was", f"File {name}: "], seconds)
