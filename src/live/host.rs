@@ -63,6 +63,7 @@ pub type Reply = oneshot::Receiver<Answer>;
 #[derive(Clone)]
 pub struct Host {
     orders: mpsc::Sender<(Wish, oneshot::Sender<Answer>)>,
+    id: Id,
     addrs: Arc<[SocketAddr]>,
 }
 
@@ -160,7 +161,12 @@ impl Host {
         }
         let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
-        Ok((Host { orders, addrs: own.into() }, first_listener))
+        Ok((Host { orders, id, addrs: own.into() }, first_listener))
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> Id {
+        self.id
     }
 
     /// Where it listens.
