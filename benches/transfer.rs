@@ -99,7 +99,7 @@ fn baseline(source: &Path, room: &Path) {
 fn upload(source: &Path, room: &Path) {
     // Hashing the source happens before the network hears of it, and is measured apart.
     let manifest = manifest(source);
-    let store = Store::open(&room.join("store")).unwrap();
+    let store = Store::open(&room.join("store"), None).unwrap();
     let give = |mut stream| {
         transfer::upload(&mut stream, &manifest, File::open(source).unwrap(), Id::ZERO).unwrap();
     };

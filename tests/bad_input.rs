@@ -161,7 +161,42 @@ fn what_is_no_file_is_told_in_one_line_and_never_waited_for() {
         let told = answer(&peer, format!("Store {word}").as_bytes());
         assert!(told.contains(because), "{word}: {told}");
     }
-    assert!(everything_in(&peer.dir.join(".p2p")).iter().all(|path| !path.contains("/names/")));
+    assert!(everything_in(&peer.dir.join(".p2p")).iter().all(|path| !path.contains("/content/")));
+}
+
+#[test]
+fn a_used_up_quota_is_told_in_one_line_that_says_what_to_do() {
+    let lab = Lab::new();
+    let peer = lab.start("init 8 --quota 1K");
+    answers(&peer);
+    fs::write(peer.dir.join("large"), noise(1025, 1)).unwrap();
+    fs::write(peer.dir.join("small"), noise(1024, 2)).unwrap();
+    let outcome = |name: &str| {
+        peer.type_line(&format!("Store {name}"));
+        let accepted = format!("Store {name} request accepted");
+        let is_end = |text: &str| text.contains(name) && text != accepted;
+        peer.wait_until(SOON, "how it ended", |line| is_end(&line.text)).text
+    };
+    let told = outcome("large");
+    assert!(told.contains("0 bytes of the quota of 1.0 KiB") && told.contains("larger quota"), "{told}");
+    let told = outcome("small");
+    assert!(!told.contains("quota"), "{told}");
+}
+
+#[test]
+fn a_store_with_a_damaged_index_is_told_in_one_line_and_left_alone() {
+    let lab = Lab::new();
+    let dir = lab.folder("8");
+    let store = dir.join(".p2p").join(lab.port(8).to_string());
+    fs::create_dir_all(&store).unwrap();
+    let index = store.join("index.redb");
+    fs::write(&index, noise(100_000, 3)).unwrap();
+    let peer = lab.start("init 8");
+    assert_eq!(peer.exit(SOON).code(), Some(1));
+    let told = peer.transcript();
+    let [line] = &told[..] else { panic!("{told:?}") };
+    assert!(line.text.contains("index.redb is damaged") && line.text.contains("move its folder away"), "{line:?}");
+    assert_eq!(fs::read(&index).unwrap(), noise(100_000, 3));
 }
 
 #[test]

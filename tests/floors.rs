@@ -27,7 +27,7 @@ const FLOORS: [Floor; 9] = [
     Floor {
         name: "store",
         uses: &["ground"],
-        crates: &["argon2", "blake3", "chacha20poly1305", "rustix", "thiserror", "zeroize"],
+        crates: &["argon2", "blake3", "chacha20poly1305", "redb", "rustix", "thiserror", "zeroize"],
         touches_the_world: true,
     },
     Floor {

@@ -1,9 +1,10 @@
 //! `p2p sim`: a made-up network lives, and is summed up.
 
 use super::FAILED;
+use crate::live::Tuning;
 use crate::sim::story::{BadChurn, Report, Summary};
 use crate::sim::{Churn, Delay, Departure, Story, Weather};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,7 +39,20 @@ pub struct Sim {
     /// How long it goes on after the network has grown, in simulated minutes
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_080))]
     minutes: u32,
-    /// Who comes and goes: none, or poisson:R for R joins and R departures a second
+    /// Which overlay
+    #[arg(long, default_value = "ring")]
+    overlay: OverlayName,
+    /// Most files stored, one every ten seconds
+    #[arg(long, default_value = "1000000")]
+    files: usize,
+    /// Seconds between two requests
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    request_every: u64,
+    /// Seconds between two rounds of pings to neighbours on the ring
+    #[arg(long, default_value = "15", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    ping: u64,
+    /// Who comes and goes: none; poisson:R for R joins and R departures a second; sessions:M for stays with a median of M
+    /// minutes, and somebody new for each who goes
     #[arg(long, default_value = "none", value_parser = churn)]
     churn: Churn,
     /// Those who go vanish, instead of saying goodbye
@@ -47,6 +61,12 @@ pub struct Sim {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OverlayName {
+    Ring,
+    Kademlia,
 }
 
 /// Runs it. Exit code 1 if a rule was broken or an acknowledged file lost.
@@ -58,6 +78,13 @@ pub fn run(sim: &Sim) -> ExitCode {
         length: Duration::from_secs(60) * sim.minutes,
         churn: sim.churn,
         departure: if sim.crash { Departure::Crash } else { Departure::Leave },
+        kademlia: match sim.overlay {
+            OverlayName::Ring => None,
+            OverlayName::Kademlia => Some(Tuning::default()),
+        },
+        files: sim.files,
+        request_every: Duration::from_secs(sim.request_every),
+        ping_interval: Duration::from_secs(sim.ping),
     };
     let begun = Instant::now();
     if !sim.json {
@@ -107,7 +134,10 @@ fn summary_lines(sim: &Sim, summary: &Summary, took: Duration) -> Vec<String> {
             summary.request_p50.as_millis(),
             summary.request_p99.as_millis()
         ),
-        format!("traffic   {:.0} bytes a second from each peer, without files", report.bytes_per_peer_second),
+        format!(
+            "traffic   {:.0} bytes a second from each peer, without files; {:.0} of files given from keeper to keeper",
+            report.bytes_per_peer_second, report.repair_bytes_per_peer_second
+        ),
         format!(
             "run       {} events in {:.1} s: {rate:.0} a second, {faster:.0} times as fast as life; fingerprint {:016x}",
             summary.events,
@@ -129,6 +159,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         "requests": report.requests,
         "found": report.found,
         "bytes_per_peer_second": report.bytes_per_peer_second,
+        "repair_bytes_per_peer_second": report.repair_bytes_per_peer_second,
     })
 }
 

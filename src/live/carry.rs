@@ -24,7 +24,7 @@ impl Hands {
         let hands = self.clone();
         let outcome = block(move || {
             let mut file = open(&path)?.file;
-            Ok(hands.store.keep(&manifest, &mut file)?)
+            Ok(hands.store.keep(&manifest, manifest.ttl, true, &mut file)?)
         });
         let outcome = outcome.await;
         self.moved(ticket, outcome).await;

@@ -3,6 +3,7 @@
 use crate::ground::{FileName, Id, Naming};
 use crate::overlay::Kind;
 use crate::peer::Start;
+use crate::store::scrub::Pace;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,10 @@ pub struct Config {
     pub overlay: Kind,
     /// How many peers keep a file.
     pub replicas: usize,
+    /// How many bytes of content its store holds at most; none: as many as the disk.
+    pub quota: Option<u64>,
+    /// How quickly its store is read again and again, to find what the disk has damaged.
+    pub scrub: Pace,
 }
 
 /// Who a peer is.

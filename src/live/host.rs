@@ -7,6 +7,7 @@ use super::hands::Hands;
 use super::life::Life;
 use super::memory::{self, Remembered};
 use super::orders::Orders;
+use super::scrub;
 use super::sockets::{Bound, only_own_family};
 use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
@@ -132,7 +133,7 @@ impl Host {
         let (bound, doors) = listen(config.addr, config.also)?;
         let own = bound.addrs().map_err(|error| listen_error(config.addr, error))?;
         let folders = if config.addr.port() == 0 { config.folders.at_port(own[0].port()) } else { config.folders };
-        let store = Store::open(&folders.store)?;
+        let store = Store::open(&folders.store, config.quota)?;
         let Remembered { id, journal, memory } = memory::open(&folders.store, config.identity)?;
         let peer_config = peer::Config {
             id,
@@ -143,7 +144,7 @@ impl Host {
             overlay: config.overlay,
             replicas: config.replicas,
             seed: seed(),
-            held: store.manifests().into_iter().map(|manifest| (manifest, None)).collect(),
+            held: store.held().into_iter().map(|kept| (kept.manifest, kept.left)).collect(),
             keeps_files: true,
             read_only: false,
             both_families: own.len() > 1,
@@ -159,6 +160,7 @@ impl Host {
         for door in doors {
             tasks.spawn(door::keep(door, hands.clone()));
         }
+        tasks.spawn(scrub::keep_on(hands.clone(), config.scrub));
         let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
         Ok((Host { orders, id, addrs: own.into() }, first_listener))

@@ -13,6 +13,7 @@ mod life;
 mod memory;
 mod node;
 mod orders;
+mod scrub;
 mod sockets;
 mod unreachable;
 

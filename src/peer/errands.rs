@@ -31,6 +31,14 @@ pub(super) enum Goal {
 }
 
 impl Goal {
+    /// Whoever has not said yet what it holds need not be waited for.
+    fn can_do_without(&self) -> bool {
+        match self {
+            Goal::Request(request) => request.has_found(),
+            Goal::Store(_) | Goal::Inspect(_) => false,
+        }
+    }
+
     /// What is heard of holders is for it.
     fn holders(&mut self) -> Option<&mut Holders> {
         match self {
@@ -196,8 +204,9 @@ impl Peer {
                 search.late(contact.id, attempts);
                 self.go_on_searching(now, id, job);
             }
-            // Its answer still counts if it comes before the end.
-            Phase::Asking(_) | Phase::Looking | Phase::Moving => self.errand_heard(now, id, job, contact),
+            // Its answer still counts if it comes before the end. It is waited for where it may be the only one.
+            Phase::Asking(_) if job.goal.can_do_without() => self.errand_heard(now, id, job, contact),
+            Phase::Asking(_) | Phase::Looking | Phase::Moving => drop(self.errands.insert(id, job)),
         }
     }
 

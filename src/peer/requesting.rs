@@ -26,6 +26,11 @@ impl Request {
         Request { version, holders: Holders::default(), tried: BTreeSet::new(), replaced: 0, last_error: None }
     }
 
+    /// Somebody has what is wanted.
+    pub fn has_found(&self) -> bool {
+        self.wanted().is_some()
+    }
+
     /// The version to be fetched, of those heard of.
     fn wanted(&self) -> Option<Holding> {
         self.holders.best(|holding| self.version.is_none_or(|version| version == holding.version))

@@ -40,22 +40,36 @@ impl Ord for MoveTask {
     }
 }
 
+/// A peer that starts with nothing.
+pub(super) fn config_of(contact: Contact, naming: Naming, overlay: Kind) -> Config {
+    Config {
+        id: contact.id,
+        addr: contact.addr,
+        naming,
+        start: Start::Ring(Vec::new()),
+        ping_interval: Duration::from_secs(15),
+        overlay,
+        replicas: 3,
+        seed: 0,
+        held: Vec::new(),
+        keeps_files: true,
+        read_only: false,
+        both_families: false,
+        memory: Vec::new(),
+    }
+}
+
 impl World {
     pub(super) fn start(&mut self, contact: Contact, start: Start, disk: disks::Disk) -> PeerIndex {
         let config = Config {
-            id: contact.id,
-            addr: contact.addr,
-            naming: self.naming,
             start,
             ping_interval: self.ping_interval,
-            overlay: self.kind(),
             replicas: self.replicas,
             seed: self.chance.bits(),
             held: disk.held(self.now),
             keeps_files: self.keeps_files,
-            read_only: false,
-            both_families: false,
             memory: disk.memory(self.now),
+            ..config_of(contact, self.naming, self.kind())
         };
         let at = self.hosts.len();
         let peer = Peer::new(self.now, config);

@@ -167,6 +167,12 @@ impl World {
         self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia)
     }
 
+    /// Time between two rounds of shown pings, from the next peer started on.
+    pub fn ping_every(mut self, interval: Duration) -> World {
+        self.ping_interval = interval;
+        self
+    }
+
     /// Keeps all news in [`World::news`].
     pub fn keep_news(mut self) -> World {
         self.keep_news = true;
@@ -278,6 +284,17 @@ impl World {
         self.hosts[at].state = State::Dead;
         self.checks.gone(self.hosts[at].peer.view().me.id);
         self.checks.look_at_all(self.now, &self.hosts);
+    }
+
+    /// Forgets a dead peer and its disk: it never comes back.
+    pub fn bury(&mut self, at: PeerIndex) {
+        let host = &mut self.hosts[at];
+        assert_eq!(host.state, State::Dead, "only the dead are buried");
+        let start = Start::Ring(Vec::new());
+        let config =
+            Config { start, ..engine::config_of(host.peer.view().me, self.naming, Kind::Ring { fingers: false }) };
+        host.peer = Peer::new(self.now, config);
+        (host.disk, host.held_back) = (disks::Disk::default(), Vec::new());
     }
 
     /// It stands still, and keeps its ports.

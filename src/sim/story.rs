@@ -2,6 +2,7 @@
 
 use super::{PeerIndex, Weather, World};
 use crate::ground::{Chance, Content, Moment};
+use crate::overlay::Tuning;
 use crate::peer::{Answer, Command, Ticket};
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,10 +10,6 @@ use thiserror::Error;
 
 /// Time between two joins while the network grows.
 const JOIN_EVERY: Duration = Duration::from_millis(200);
-/// Time between two requests.
-const REQUEST_EVERY: Duration = Duration::from_secs(1);
-/// Time between two stores.
-const STORE_EVERY: Duration = Duration::from_secs(10);
 /// A new file may be requested so long after it was stored: acknowledged, surely.
 const OLD_ENOUGH: Duration = Duration::from_secs(20);
 /// Requests still open at the end get so long.
@@ -35,7 +32,36 @@ pub struct Story {
     pub churn: Churn,
     /// How those who go, go.
     pub departure: Departure,
+    /// Kademlia; none: the ring.
+    pub kademlia: Option<Tuning>,
+    /// Most files stored, one every ten seconds.
+    pub files: usize,
+    /// Time between two requests.
+    pub request_every: Duration,
+    /// Time between two rounds of pings to neighbours on the ring.
+    pub ping_interval: Duration,
 }
+
+impl Default for Story {
+    /// 64 peers of a ring for ten minutes, nobody comes or goes.
+    fn default() -> Story {
+        Story {
+            peers: 64,
+            seed: 1,
+            weather: Weather::default(),
+            length: Duration::from_secs(600),
+            churn: Churn::None,
+            departure: Departure::Leave,
+            kademlia: None,
+            files: usize::MAX,
+            request_every: Duration::from_secs(1),
+            ping_interval: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Time between two stores.
+const STORE_EVERY: Duration = Duration::from_secs(10);
 
 /// Who comes and goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +70,8 @@ pub enum Churn {
     None,
     /// Joins and departures, each at this many a second, at times that are independent of each other.
     Poisson(f64),
+    /// Each peer stays for a time that is exponentially distributed, with this median; another one joins when it goes.
+    Sessions(Duration),
 }
 
 /// How peers go.
@@ -57,7 +85,10 @@ pub enum Departure {
 
 /// A churn that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no churn: say `none`, or `poisson:R` with R joins and R departures a second, 0 to 100")]
+#[error(
+    "{0:?} is no churn: say `none`, `poisson:R` with R joins and R departures a second (0 to 100), or `sessions:MINUTES` \
+     with their median"
+)]
 pub struct BadChurn(String);
 
 impl FromStr for Churn {
@@ -67,6 +98,11 @@ impl FromStr for Churn {
         let rate = |text: &str| text.parse().ok().filter(|rate| (0.0..=100.0).contains(rate));
         match text.split_once(':') {
             None if text == "none" => Ok(Churn::None),
+            Some(("sessions", number)) => {
+                let minutes = number.parse().ok().filter(|minutes| (0.1..=1e6).contains(minutes));
+                let median = |minutes: f64| Churn::Sessions(Duration::from_secs_f64(minutes * 60.0));
+                minutes.map(median).ok_or_else(|| BadChurn(text.to_owned()))
+            }
             Some(("poisson", number)) => rate(number).map(Churn::Poisson).ok_or_else(|| BadChurn(text.to_owned())),
             _ => Err(BadChurn(text.to_owned())),
         }
@@ -96,6 +132,8 @@ pub struct Report {
     pub requests: usize,
     /// Datagram bytes sent by one peer in a second, on average over the run.
     pub bytes_per_peer_second: f64,
+    /// Bytes of files given from one keeper to another by one peer in a second, on average over the run.
+    pub repair_bytes_per_peer_second: f64,
 }
 
 /// How it went.
@@ -128,10 +166,18 @@ struct Telling {
 }
 
 impl Story {
+    fn world(&self) -> World {
+        let world = World::new(self.seed, self.weather).ping_every(self.ping_interval);
+        match self.kademlia {
+            Some(tuning) => world.kademlia(tuning),
+            None => world,
+        }
+    }
+
     /// Lets it happen; `each_minute` is told how it goes.
     pub fn run(&self, mut each_minute: impl FnMut(&Report)) -> Summary {
         let mut telling = Telling {
-            world: World::new(self.seed, self.weather),
+            world: self.world(),
             chance: Chance::seeded(!self.seed),
             stores: Vec::new(),
             requests: Vec::new(),
@@ -140,7 +186,7 @@ impl Story {
         };
         telling.grow(self.peers);
         let grown = telling.world.now();
-        let (mut join_at, mut leave_at) = (telling.next(grown, self.churn), telling.next(grown, self.churn));
+        let (mut join_at, mut leave_at) = (telling.next_join(grown, self.churn), telling.next_departure(grown, self));
         let (mut request_at, mut store_at) = (grown, grown);
         let mut minute = Duration::from_secs(60);
         while telling.world.now() < grown + self.length {
@@ -149,19 +195,22 @@ impl Story {
             telling.pass(next.since(now));
             let now = next;
             if now == join_at {
-                join_at = telling.next(now, self.churn);
+                join_at = telling.next_join(now, self.churn);
                 telling.join();
             }
             if now == leave_at {
-                leave_at = telling.next(now, self.churn);
+                leave_at = telling.next_departure(now, self);
                 telling.part(self.departure);
+                if matches!(self.churn, Churn::Sessions(_)) {
+                    telling.join();
+                }
             }
             if now == store_at {
-                store_at = now + STORE_EVERY;
+                store_at = if telling.stores.len() + 1 < self.files { now + STORE_EVERY } else { Moment::NEVER };
                 telling.store();
             }
             if now == request_at {
-                request_at = now + REQUEST_EVERY;
+                request_at = now + self.request_every;
                 telling.request();
             }
             if now == grown + minute {
@@ -189,10 +238,21 @@ impl Telling {
         self.world.run_for(time);
     }
 
-    fn next(&mut self, now: Moment, churn: Churn) -> Moment {
+    fn next_join(&mut self, now: Moment, churn: Churn) -> Moment {
         match churn {
             Churn::Poisson(rate) if rate > 0.0 => now + self.chance.exponential(Duration::from_secs_f64(1.0 / rate)),
-            Churn::Poisson(_) | Churn::None => Moment::NEVER,
+            Churn::Poisson(_) | Churn::Sessions(_) | Churn::None => Moment::NEVER,
+        }
+    }
+
+    /// Of exponential sessions, the next to end among all is exponentially far away too.
+    fn next_departure(&mut self, now: Moment, story: &Story) -> Moment {
+        match story.churn {
+            Churn::Sessions(median) => {
+                let mean = median.div_f64(std::f64::consts::LN_2);
+                now + self.chance.exponential(mean.div_f64(story.peers as f64))
+            }
+            churn => self.next_join(now, churn),
         }
     }
 
@@ -215,7 +275,10 @@ impl Telling {
         let at = self.anybody();
         match departure {
             Departure::Leave => drop(self.world.quit(at)),
-            Departure::Crash => self.world.kill(at),
+            Departure::Crash => {
+                self.world.kill(at);
+                self.world.bury(at);
+            }
         }
     }
 
@@ -261,6 +324,7 @@ impl Telling {
             found: self.times().len(),
             requests: ended.count(),
             bytes_per_peer_second: self.world.counts.datagram_bytes as f64 / self.peer_seconds.max(1.0),
+            repair_bytes_per_peer_second: self.world.counts.repair_bytes as f64 / self.peer_seconds.max(1.0),
         }
     }
 
@@ -309,7 +373,18 @@ mod tests {
     fn churn_is_read_or_refused() {
         assert_eq!("none".parse(), Ok(Churn::None));
         assert_eq!("poisson:0.4".parse(), Ok(Churn::Poisson(0.4)));
-        for text in ["", "poisson", "poisson:", "poisson:-1", "poisson:nan", "poisson:1e9", "weekly:3"] {
+        assert_eq!("sessions:60".parse(), Ok(Churn::Sessions(Duration::from_secs(3600))));
+        for text in [
+            "",
+            "poisson",
+            "poisson:",
+            "poisson:-1",
+            "poisson:nan",
+            "poisson:1e9",
+            "weekly:3",
+            "sessions:0",
+            "sessions:",
+        ] {
             assert!(text.parse::<Churn>().is_err(), "{text}");
         }
     }
@@ -324,6 +399,7 @@ mod tests {
                 length: Duration::from_secs(600),
                 churn: Churn::Poisson(0.02),
                 departure,
+                ..Story::default()
             };
             let mut minutes = 0;
             let summary = story.run(|_| minutes += 1);

@@ -1,6 +1,7 @@
 //! What goes wrong at the disk, in one plain sentence each.
 
 use crate::ground::Holding;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -14,6 +15,40 @@ pub enum StoreError {
     /// A later program wrote this, and we might lose what we do not understand.
     #[error("{} was written by a later version of this program", .0.display())]
     Later(PathBuf),
+    /// An earlier program wrote this, in a form that we do not read.
+    #[error(
+        "{} was written by an earlier version of this program: move it away, start again, and store its files anew \
+         (their bytes are those in content/)",
+        .0.display()
+    )]
+    Earlier(PathBuf),
+    /// Bytes are here, and what they belong to is not known.
+    #[error("{} is gone, without which nobody knows what the files in content/ are: put it back, or move content/ away", .0.display())]
+    Lost(PathBuf),
+    /// What lies there was changed by something else than this program, or by the disk.
+    #[error(
+        "{} is damaged ({reason}): move its folder away and start again; what it held comes back from other peers",
+        .path.display()
+    )]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// How that was noticed.
+        reason: String,
+    },
+    /// More is not to be kept.
+    #[error(
+        "no room for {} more: {} of the quota of {} are in use; remove files, or start the peer with a larger quota",
+        Size(*.wanted), Size(*.used), Size(*.quota)
+    )]
+    Quota {
+        /// How long the refused content is.
+        wanted: u64,
+        /// How long all is that is kept or arrives.
+        used: u64,
+        /// How long all of it may be.
+        quota: u64,
+    },
     /// The disk is full.
     #[error("no space left on the disk for {}", .0.display())]
     Full(PathBuf),
@@ -46,6 +81,19 @@ impl StoreError {
                 StoreError::Full(path.to_owned())
             }
             _ => StoreError::Disk { verb, path: path.to_owned(), reason: plain(error) },
+        }
+    }
+}
+
+/// A number of bytes, as people say it: `1.5 GiB`.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.into_iter().find(|(unit, _)| self.0 >= *unit) {
+            Some((unit, name)) => write!(f, "{:.1} {name}", self.0 as f64 / unit as f64),
+            None => write!(f, "{} bytes", self.0),
         }
     }
 }

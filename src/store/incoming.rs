@@ -2,12 +2,13 @@
 
 use super::error::On as _;
 use super::temporary::Temporary;
-use super::{PourError, Store, StoreError};
+use super::{PourError, Room, Store, StoreError};
 use crate::ground::Manifest;
 use blake3::Hasher;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// Bytes that are not in the store yet. Dropped without being committed, they leave nothing behind.
 pub struct Incoming {
@@ -15,14 +16,15 @@ pub struct Incoming {
     manifest: Manifest,
     file: Temporary,
     hasher: Hasher,
+    room: Room,
 }
 
 impl Incoming {
-    pub(super) fn begin(store: Store, manifest: Manifest) -> Result<Incoming, StoreError> {
+    pub(super) fn begin(store: Store, manifest: Manifest, room: Room) -> Result<Incoming, StoreError> {
         let mut file = store.temporary()?;
         let reserved = reserve(file.file(), manifest.content.len_bytes);
         reserved.on("write", file.path())?;
-        Ok(Incoming { store, manifest, file, hasher: Hasher::new() })
+        Ok(Incoming { store, manifest, file, hasher: Hasher::new(), room })
     }
 
     /// Reads exactly as many bytes as the manifest says.
@@ -44,19 +46,22 @@ impl Incoming {
     /// Checks the bytes and keeps them. On return they and their name would survive a power cut.
     ///
     /// Fails with [`StoreError::Damaged`] if they are not those of the manifest, and with [`StoreError::Outdated`] if a
-    /// higher version came in while they arrived.
-    pub fn commit(self) -> Result<(), StoreError> {
-        let Incoming { store, manifest, file, hasher } = self;
+    /// higher version came in while they arrived. `left`: how long it is kept; `fresh`: see [`Store::admits`].
+    pub fn commit(self, left: Option<Duration>, fresh: bool) -> Result<(), StoreError> {
+        let Incoming { store, manifest, file, hasher, room } = self;
         if hasher.count() != manifest.content.len_bytes || *hasher.finalize().as_bytes() != manifest.content.hash {
             return Err(StoreError::Damaged);
         }
         file.sync().on("write", file.path())?;
-        store.place(file, &manifest)
+        store.place(file, &manifest, left, fresh, None)?;
+        // What is kept is counted; from now on not twice.
+        drop(room);
+        Ok(())
     }
 }
 
 /// Asks the disk for all the room at once.
-fn reserve(file: &std::fs::File, len_bytes: u64) -> io::Result<()> {
+pub(super) fn reserve(file: &std::fs::File, len_bytes: u64) -> io::Result<()> {
     if len_bytes == 0 {
         return Ok(());
     }

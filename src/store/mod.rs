@@ -1,47 +1,56 @@
-//! Files at rest: bytes by their content, names beside them. Knows the disk, and nothing of the network.
+//! Files at rest: bytes by their content, and an index of what they are. Knows the disk, and nothing of the network.
 //!
 //! ```text
 //! root/lock              held while a process uses the store
 //! root/content/<hash>    the bytes, under the hexadecimal BLAKE3 of themselves
-//! root/names/<key>       a manifest, under the hexadecimal SHA-1 of the file's name (see `record`)
+//! root/index.redb        which versions of which names are kept, until when (see `index`)
 //! root/memory            what the peer noted for its next run (see `journal`)
+//! root/partial/          uploads that may go on
 //! root/tmp/<number>      what is being written; whatever is left there at the start is removed
 //! ```
 //!
-//! Names from the network never become paths. A name file appears only after its content is durable and vanishes
-//! before it does, so a crash at any moment leaves at worst content that no name refers to, which the next start
-//! removes. All calls block; [`Store`] is cheap to clone and may be used from many threads.
+//! Names from the network never become paths. A version is listed only after its content is durable and struck before
+//! that vanishes, so a crash at any moment leaves at worst content that no version refers to, which the next start
+//! removes. All calls block; [`Store`] is cheap to clone and may be used from many threads, whose changes share
+//! commits. What several threads want at once is done in one order, the same for all.
 
 mod arrival;
 mod catalogue;
+mod commit;
 mod error;
 mod incoming;
+mod index;
 pub mod journal;
+mod opening;
 mod pour;
+pub mod scrub;
 pub mod seal;
 pub mod source;
 mod temporary;
+mod together;
 
 pub use arrival::Arrival;
 pub use error::StoreError;
 pub use incoming::Incoming;
 pub use journal::Journal;
 pub use pour::{PourError, pour};
+pub use scrub::Scrub;
 
 pub(crate) use error::plain;
 
-use crate::ground::record;
-use crate::ground::{Admission, Content, Id, Manifest};
+use crate::ground::{Admission, Content, Id, Manifest, Versions};
 use catalogue::Catalogue;
+use commit::{Change, Done, Keep};
 use error::On as _;
-use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use index::{Bookmark, Index};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use temporary::{Temporary, sync_folder};
+use std::time::Duration;
+use temporary::Temporary;
+use together::Together;
 
 /// The files this peer keeps for the network.
 #[derive(Clone)]
@@ -51,10 +60,20 @@ pub struct Store {
 
 struct Shared {
     root: PathBuf,
-    /// Held while names and content change places on disk, so that both always agree.
+    index: Index,
+    /// What the index says. Changed by `changes` alone, when it is durable.
     catalogue: Mutex<Catalogue>,
+    changes: Together<Change, Result<Done, StoreError>>,
+    /// Most bytes of content.
+    quota: Option<u64>,
     next_temporary: AtomicU64,
     lock: File,
+}
+
+impl Shared {
+    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        self.catalogue.lock().expect("nothing panics while it is held")
+    }
 }
 
 impl Drop for Shared {
@@ -64,44 +83,85 @@ impl Drop for Shared {
     }
 }
 
-impl Store {
-    /// Opens the store in the folder `root`, made if it is not there, and cleans up after a crash: unfinished
-    /// writes, names whose content is missing or has another length, and content that no name refers to are removed.
-    ///
-    /// Fails with [`StoreError::InUse`] while another process has it open.
-    pub fn open(root: &Path) -> Result<Store, StoreError> {
-        for folder in ["content", "names", "tmp"].map(|name| root.join(name)) {
-            DirBuilder::new().recursive(true).mode(0o700).create(&folder).on("make", &folder)?;
-        }
-        let lock = lock(root)?;
-        // Files inside are durable only if the folders are.
-        sync_folder(root).on("write", root)?;
-        // The one above is not ours, and perhaps not even readable.
-        let _ = sync_folder(&root.join(".."));
+/// A version as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Which.
+    pub manifest: Manifest,
+    /// What is left of its life, in whole seconds; none: it has no end.
+    pub left: Option<Duration>,
+}
 
-        for leftover in files_in(&root.join("tmp"))? {
-            remove(&leftover)?;
-        }
-        let catalogue = load_names(root)?;
-        let referred_to: BTreeSet<PathBuf> = catalogue.contents().map(|content| content_path(root, content)).collect();
-        for path in files_in(&root.join("content"))? {
-            if !referred_to.contains(&path) {
-                remove(&path)?;
-            }
-        }
-        let shared =
-            Shared { root: root.to_owned(), catalogue: Mutex::new(catalogue), next_temporary: AtomicU64::new(0), lock };
+/// Bytes of the quota that are promised to one content on its way; given back when dropped.
+struct Room {
+    shared: Arc<Shared>,
+    len_bytes: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shared.catalogue().arriving_bytes -= self.len_bytes;
+    }
+}
+
+impl Store {
+    /// Opens the store in the folder `root`, made if it is not there, and cleans up after a crash: unfinished writes,
+    /// versions whose time is over or whose content is missing or has another length, and content that no version
+    /// refers to are removed. `quota`: most bytes of content; where more is here, it stays.
+    ///
+    /// Fails with [`StoreError::InUse`] while another process has it open, and with [`StoreError::Corrupt`],
+    /// [`StoreError::Lost`], [`StoreError::Earlier`] or [`StoreError::Later`] where going on would lose something.
+    pub fn open(root: &Path, quota: Option<u64>) -> Result<Store, StoreError> {
+        let lock = opening::claim(root)?;
+        let (index, catalogue) = opening::load(root)?;
+        let shared = Shared {
+            root: root.to_owned(),
+            index,
+            catalogue: Mutex::new(catalogue),
+            changes: Together::new(),
+            quota,
+            next_temporary: AtomicU64::new(0),
+            lock,
+        };
         Ok(Store { shared: Arc::new(shared) })
     }
 
-    /// Everything that is kept, one version of each name, in the order of their keys.
-    pub fn manifests(&self) -> Vec<Manifest> {
-        self.catalogue().manifests().cloned().collect()
+    /// All versions of all names, in the order of their keys, the highest version of each first.
+    pub fn held(&self) -> Vec<Kept> {
+        let kept = |(manifest, expiry): &(Manifest, _)| Kept { manifest: manifest.clone(), left: index::left(*expiry) };
+        self.shared.catalogue().all().map(kept).collect()
     }
 
-    /// The version kept of the file whose name has this key.
+    /// The version that answers for the name with this key; it may say "removed".
     pub fn get(&self, key: &Id) -> Option<Manifest> {
-        self.catalogue().get(key).cloned()
+        Some(self.shared.catalogue().versions(key)?.best()?.0.clone())
+    }
+
+    /// All versions of the name with this key, the highest first.
+    pub fn versions(&self, key: &Id) -> Vec<Manifest> {
+        let catalogue = self.shared.catalogue();
+        let versions = catalogue.versions(key).into_iter().flat_map(Versions::iter);
+        versions.map(|(manifest, _)| manifest.clone()).collect()
+    }
+
+    /// The highest version of this name that has this content.
+    pub fn find(&self, key: &Id, content: &Content) -> Option<Manifest> {
+        self.versions(key).into_iter().find(|manifest| manifest.content == *content)
+    }
+
+    /// Whether some version has this content.
+    pub fn refers_to(&self, content: &Content) -> bool {
+        self.shared.catalogue().refers_to(content)
+    }
+
+    /// What was to be kept about this content when its bytes came; none where nothing was, or the disk failed.
+    pub fn pieces(&self, content: &Content) -> Option<Vec<u8>> {
+        self.shared.index.pieces(content).ok().flatten()
+    }
+
+    /// How many bytes all content has; what several versions refer to counts once.
+    pub fn used_bytes(&self) -> u64 {
+        self.shared.catalogue().used_bytes()
     }
 
     /// The bytes of `content`, from their beginning. They stay readable while the file is open, forgotten or not.
@@ -109,38 +169,39 @@ impl Store {
         File::open(content_path(&self.shared.root, content))
     }
 
-    /// Whether this version would be taken. Of two versions of one name the higher
-    /// [`rank`](crate::ground::Holding::rank) wins, whichever comes first.
-    pub fn admits(&self, manifest: &Manifest) -> Admission {
-        self.catalogue().admits(manifest)
+    /// Whether this version would be taken; `fresh`: it is just being stored. See
+    /// [`Versions::admits`](crate::ground::Versions::admits).
+    pub fn admits(&self, manifest: &Manifest, fresh: bool) -> Admission {
+        let catalogue = self.shared.catalogue();
+        let versions = catalogue.versions(&manifest.name.key());
+        versions.map_or(Admission::Take, |versions| versions.admits(manifest, fresh))
     }
 
-    /// Keeps a version without its bytes being sent, where some name has the same ones. False: they are not here.
-    pub fn adopt(&self, manifest: &Manifest) -> Result<bool, StoreError> {
-        let mut catalogue = self.catalogue();
-        match catalogue.admits(manifest) {
-            Admission::Have => return Ok(true),
-            Admission::Outdated(held) => return Err(StoreError::Outdated(held)),
-            Admission::Take => {}
-        }
-        if !catalogue.refers_to(&manifest.content) {
-            return Ok(false);
-        }
-        self.write_name(manifest)?;
-        self.list(&mut catalogue, manifest)?;
-        Ok(true)
+    /// Keeps a version without its bytes being sent: because it is here already (then it lives as long as is said here,
+    /// if that is longer), because some other version has the same ones, or because it says "removed".
+    ///
+    /// False: its bytes are not here. On true it would survive a power cut.
+    pub fn adopt(&self, manifest: &Manifest, left: Option<Duration>, fresh: bool) -> Result<bool, StoreError> {
+        self.keep_durable(manifest, left, fresh, None, None)
     }
 
-    /// Makes room for the bytes of a version that is about to arrive. A full disk is noticed here.
+    /// Makes room for the bytes of a version that is about to arrive. A full disk is noticed here, and a used up quota.
     pub fn begin(&self, manifest: &Manifest) -> Result<Incoming, StoreError> {
-        Incoming::begin(self.clone(), manifest.clone())
+        let room = self.room(manifest.content.len_bytes)?;
+        Incoming::begin(self.clone(), manifest.clone(), room)
     }
 
     /// Keeps a version whose bytes are at hand: reads exactly as many as it says.
     ///
     /// Fails with [`StoreError::Changed`] when they are no longer the ones that were hashed.
-    pub fn keep(&self, manifest: &Manifest, source: &mut impl Read) -> Result<(), StoreError> {
-        if self.adopt(manifest)? {
+    pub fn keep(
+        &self,
+        manifest: &Manifest,
+        left: Option<Duration>,
+        fresh: bool,
+        source: &mut impl Read,
+    ) -> Result<(), StoreError> {
+        if self.adopt(manifest, left, fresh)? {
             return Ok(());
         }
         let mut incoming = self.begin(manifest)?;
@@ -149,56 +210,83 @@ impl Store {
             PourError::Ended => StoreError::Changed,
             PourError::Sink(error) => incoming.write_error(&error),
         })?;
-        incoming.commit().map_err(|error| if error == StoreError::Damaged { StoreError::Changed } else { error })
+        let outcome = incoming.commit(left, fresh);
+        outcome.map_err(|error| if error == StoreError::Damaged { StoreError::Changed } else { error })
     }
 
-    /// Removes a version, unless another one has taken its place meanwhile.
+    /// Removes this version, and no other of its name.
     pub fn forget(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let mut catalogue = self.catalogue();
-        let key = manifest.name.key();
-        if catalogue.get(&key) != Some(manifest) {
-            return Ok(());
+        self.change(Change::Forget(manifest.clone())).map(drop)
+    }
+
+    /// Removes bytes that are wrong, and all versions that refer to them. Returns these.
+    pub fn drop_damaged(&self, content: &Content) -> Result<Vec<Manifest>, StoreError> {
+        match self.change(Change::Damaged(*content))? {
+            Done::Dropped(manifests) => Ok(manifests),
+            Done::Yes | Done::WithoutBytes | Done::Outdated(_) => unreachable!("versions are dropped, none is kept"),
         }
-        remove(&self.name_path(&key))?;
-        sync_folder(&self.folder("names")).on("write", &self.folder("names"))?;
-        self.drop_content(catalogue.remove(&key))
     }
 
-    /// Puts durable bytes and then their name in their places: the end of an [`Incoming`].
-    fn place(&self, bytes: Temporary, manifest: &Manifest) -> Result<(), StoreError> {
-        let mut catalogue = self.catalogue();
-        // Another version may have come in while these bytes arrived.
-        match catalogue.admits(manifest) {
-            Admission::Have => return Ok(()),
-            Admission::Outdated(held) => return Err(StoreError::Outdated(held)),
-            Admission::Take => {}
+    /// Keeps a version whose bytes are synced and verified: the end of an [`Incoming`]. `pieces`: what is to be kept
+    /// about its content.
+    fn place(
+        &self,
+        bytes: Temporary,
+        manifest: &Manifest,
+        left: Option<Duration>,
+        fresh: bool,
+        pieces: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let kept = self.keep_durable(manifest, left, fresh, Some(bytes), pieces)?;
+        assert!(kept, "its bytes were given");
+        Ok(())
+    }
+
+    fn keep_durable(
+        &self,
+        manifest: &Manifest,
+        left: Option<Duration>,
+        fresh: bool,
+        bytes: Option<Temporary>,
+        pieces: Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        let keep = Keep { manifest: manifest.clone(), expiry: index::expiry(left), fresh, bytes, pieces };
+        match self.change(Change::Keep(keep))? {
+            Done::Yes => Ok(true),
+            Done::WithoutBytes => Ok(false),
+            Done::Outdated(held) => Err(StoreError::Outdated(held)),
+            Done::Dropped(_) => unreachable!("a version is kept, none is dropped"),
         }
-        let path = content_path(&self.shared.root, &manifest.content);
-        let placed = bytes.place(&path).on("write", &path).and_then(|()| self.write_name(manifest));
-        if let Err(error) = placed {
-            if !catalogue.refers_to(&manifest.content) {
-                let _ = remove(&path);
-            }
-            return Err(error);
+    }
+
+    fn change(&self, change: Change) -> Result<Done, StoreError> {
+        self.shared.changes.run(change, |changes| commit::make(&self.shared, changes))
+    }
+
+    fn room(&self, wanted: u64) -> Result<Room, StoreError> {
+        let mut catalogue = self.shared.catalogue();
+        let used = catalogue.used_bytes().saturating_add(catalogue.arriving_bytes);
+        if let Some(quota) = self.shared.quota
+            && wanted > quota.saturating_sub(used)
+        {
+            return Err(StoreError::Quota { wanted, used, quota });
         }
-        self.list(&mut catalogue, manifest)
+        // Lengths are claims of others: a sum of them that overflows is refused by any disk.
+        let arriving = catalogue.arriving_bytes.checked_add(wanted);
+        catalogue.arriving_bytes = arriving.ok_or_else(|| StoreError::Full(self.folder("content")))?;
+        Ok(Room { shared: self.shared.clone(), len_bytes: wanted })
     }
 
-    /// Changes the catalogue, once the disk says the same.
-    fn list(&self, catalogue: &mut Catalogue, manifest: &Manifest) -> Result<(), StoreError> {
-        self.drop_content(catalogue.insert(manifest.clone()))
+    fn bookmark(&self) -> Result<Bookmark, StoreError> {
+        self.shared.index.bookmark()
     }
 
-    fn write_name(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let path = self.name_path(&manifest.name.key());
-        let mut file = self.temporary()?;
-        file.file().write_all(&record::encode(manifest)).on("write", &path)?;
-        file.sync().on("write", &path)?;
-        file.place(&path).on("write", &path)
+    fn set_bookmark(&self, bookmark: Bookmark) -> Result<(), StoreError> {
+        self.change(Change::Bookmark(bookmark)).map(drop)
     }
 
-    fn drop_content(&self, content: Option<Content>) -> Result<(), StoreError> {
-        content.map_or(Ok(()), |content| remove(&content_path(&self.shared.root, &content)))
+    fn content_after(&self, hash: Option<[u8; Content::HASH_LEN]>) -> Option<Content> {
+        self.shared.catalogue().content_after(hash)
     }
 
     fn temporary(&self) -> Result<Temporary, StoreError> {
@@ -210,56 +298,14 @@ impl Store {
     fn folder(&self, name: &str) -> PathBuf {
         self.shared.root.join(name)
     }
-
-    fn name_path(&self, key: &Id) -> PathBuf {
-        self.folder("names").join(key.to_string())
-    }
-
-    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
-        self.shared.catalogue.lock().expect("nothing panics while it is held")
-    }
 }
 
 fn content_path(root: &Path, content: &Content) -> PathBuf {
-    root.join("content").join(blake3::Hash::from_bytes(content.hash).to_hex().as_str())
+    root.join("content").join(content_name(content))
 }
 
-fn lock(root: &Path) -> Result<File, StoreError> {
-    let path = root.join("lock");
-    let file = File::create(&path).on("open", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(root.to_owned())),
-        Err(TryLockError::Error(error)) => Err(StoreError::disk("lock", &path, &error)),
-    }
-}
-
-/// Reads all name files; those that are of no use are removed.
-fn load_names(root: &Path) -> Result<Catalogue, StoreError> {
-    let mut catalogue = Catalogue::default();
-    for path in files_in(&root.join("names"))? {
-        let text = fs::read(&path).on("read", &path)?;
-        match record::decode(&text) {
-            Ok(manifest) if is_whole(root, &path, &manifest) => _ = catalogue.insert(manifest),
-            Ok(_) | Err(record::BadRecord::Malformed) => remove(&path)?,
-            Err(record::BadRecord::Later) => return Err(StoreError::Later(path)),
-        }
-    }
-    Ok(catalogue)
-}
-
-/// The name file has the right name, and its content is there in full length.
-fn is_whole(root: &Path, path: &Path, manifest: &Manifest) -> bool {
-    let len_bytes = fs::metadata(content_path(root, &manifest.content)).map(|about| about.len());
-    path.ends_with(manifest.name.key().to_string()) && len_bytes.is_ok_and(|len| len == manifest.content.len_bytes)
-}
-
-/// The regular files in `folder`.
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let entries: io::Result<Vec<_>> = fs::read_dir(folder).and_then(Iterator::collect);
-    let entries = entries.on("read", folder)?;
-    let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
-    Ok(entries.iter().filter(|entry| is_file(entry)).map(fs::DirEntry::path).collect())
+fn content_name(content: &Content) -> String {
+    blake3::Hash::from_bytes(content.hash).to_hex().to_string()
 }
 
 /// Removes a file; that it is gone already is as good.
@@ -269,6 +315,9 @@ fn remove(path: &Path) -> Result<(), StoreError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+use opening::files_in;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -58,10 +58,16 @@ impl Temporary {
     }
 
     /// Gives the file its real name, over any other of that name, and makes that durable. To be synced before.
-    pub fn place(mut self, path: &Path) -> io::Result<()> {
+    pub fn place(self, path: &Path) -> io::Result<()> {
+        self.rename(path)?;
+        sync_folder(path.parent().expect("a file lies in a folder"))
+    }
+
+    /// Gives the file its real name, which is durable when the folder is synced.
+    pub fn rename(mut self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)?;
         self.placed = true;
-        sync_folder(path.parent().expect("a file lies in a folder"))
+        Ok(())
     }
 }
 

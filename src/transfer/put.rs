@@ -87,15 +87,20 @@ fn excuse(error: &StoreError) -> Reply {
         StoreError::Outdated(held) => Reply::Outdated(*held),
         StoreError::Damaged => Reply::Damaged,
         StoreError::Full(_) => Reply::Refused("no space left on its disk".to_owned()),
-        StoreError::InUse(_) | StoreError::Later(_) | StoreError::Changed | StoreError::Disk { .. } => {
-            Reply::Refused("its disk failed".to_owned())
-        }
+        StoreError::Quota { .. } => Reply::Refused("its quota is used up".to_owned()),
+        StoreError::InUse(_)
+        | StoreError::Earlier(_)
+        | StoreError::Later(_)
+        | StoreError::Lost(_)
+        | StoreError::Corrupt { .. }
+        | StoreError::Changed
+        | StoreError::Disk { .. } => Reply::Refused("its disk failed".to_owned()),
     }
 }
 
 /// Returns the last word to a sender that succeeded.
 fn receive<S: Read + Write>(stream: &mut S, manifest: &Manifest, store: &Store) -> Result<Reply, Failure> {
-    if store.adopt(manifest)? {
+    if store.adopt(manifest, manifest.ttl, true)? {
         return Ok(Reply::Have);
     }
     let mut incoming = store.begin(manifest)?;
@@ -113,6 +118,6 @@ fn receive<S: Read + Write>(stream: &mut S, manifest: &Manifest, store: &Store) 
             return Err(Failure::Store(failure));
         }
     }
-    incoming.commit()?;
+    incoming.commit(manifest.ttl, true)?;
     Ok(Reply::Durable)
 }

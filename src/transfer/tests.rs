@@ -51,17 +51,17 @@ fn kept(store: &Store) -> Vec<Vec<u8>> {
         store.open_content(&manifest.content).unwrap().read_to_end(&mut bytes).unwrap();
         bytes
     };
-    store.manifests().into_iter().map(read).collect()
+    store.held().into_iter().map(|kept| read(kept.manifest)).collect()
 }
 
 /// How many files lie in the store's folders, its lock aside.
 fn files_in(root: &Path) -> usize {
-    ["content", "names", "tmp"].iter().map(|name| fs::read_dir(root.join(name)).unwrap().count()).sum()
+    ["content", "tmp"].iter().map(|name| fs::read_dir(root.join(name)).unwrap().count()).sum()
 }
 
 fn new_store() -> (TempDir, Store) {
     let dir = tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     (dir, store)
 }
 
@@ -153,7 +153,7 @@ fn a_sender_that_falls_silent_leaves_nothing_behind() {
 #[test]
 fn a_full_disk_reaches_the_sender_as_a_refusal() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let store = Store::open(disk.path()).unwrap();
+    let store = Store::open(disk.path(), None).unwrap();
     let large = noise(2 << 20);
     let (sender, receiver) = put(&store, &manifest(1, &large), &large);
     assert_eq!(sender, Err(MoveError::Refused("no space left on its disk".to_owned())));

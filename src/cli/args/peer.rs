@@ -6,6 +6,7 @@ use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
 use crate::ground::{Contact, Naming};
 use crate::live::{Config, Folders, Identity, Kind};
 use crate::peer::Start;
+use crate::store::scrub::Pace;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +64,9 @@ struct PeerOptions {
     /// How many peers keep a file
     #[arg(long, env = "P2P_REPLICAS", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=16))]
     replicas: u8,
+    /// Most bytes of files it keeps for the network: 500M, 10G (K, M, G, T of 1024) [default: as many as the disk has]
+    #[arg(long, env = "P2P_QUOTA", value_name = "BYTES", value_parser = quota)]
+    quota: Option<u64>,
     /// Address of numbered peers
     #[arg(long, env = "P2P_HOST", default_value = "127.0.0.1")]
     host: IpAddr,
@@ -195,7 +199,8 @@ impl PeerOptions {
         let naming = naming_in(overlay, naming);
         let folders = Folders::new(&self.dir, addr.port());
         let replicas = self.replicas.into();
-        Ok(Config { identity, naming, start, addr, also, folders, ping_interval, overlay, replicas })
+        let (quota, scrub) = (self.quota, Pace::default());
+        Ok(Config { identity, naming, start, addr, also, folders, ping_interval, overlay, replicas, quota, scrub })
     }
 }
 
@@ -209,6 +214,15 @@ fn naming_in(overlay: Kind, naming: Naming) -> Naming {
 
 /// Guess: pings closer together than this would only be noise.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A number of bytes, perhaps with the letter of a unit.
+fn quota(text: &str) -> Result<u64, String> {
+    let units = [('K', 1_u64 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
+    let unit = |(letter, unit): (char, u64)| Some((text.strip_suffix([letter, letter.to_ascii_lowercase()])?, unit));
+    let (digits, unit) = units.into_iter().find_map(unit).unwrap_or((text, 1));
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    bytes.ok_or_else(|| "not a number of bytes: write 10G, 500M, or all its digits".to_owned())
+}
 
 fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
@@ -319,6 +333,18 @@ mod tests {
         let config = read("p2p join 7@127.0.0.1:800 127.0.0.1:900 --dir here").unwrap();
         assert_eq!((config.identity, config.addr.port()), (given(7), 800));
         assert_eq!(config.folders.store, PathBuf::from("here/.p2p/800"));
+    }
+
+    #[test]
+    fn a_quota_is_a_number_of_bytes_with_a_unit_or_without() {
+        assert_eq!(read("p2p init 2").unwrap().quota, None);
+        let quotas = [("10G", 10 << 30), ("500M", 500 << 20), ("7k", 7 << 10), ("1T", 1 << 40), ("0", 0), ("123", 123)];
+        for (text, bytes) in quotas {
+            assert_eq!(read(&format!("p2p init 2 --quota {text}")).unwrap().quota, Some(bytes), "{text}");
+        }
+        for text in ["ten", "G", "-1", "1.5G", "10GB", "99999999999T"] {
+            assert!(refused(&format!("p2p init 2 --quota {text}")).contains("--quota"), "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,141 @@
+//! How what is kept changes: one thread at a time makes all changes that wait durable, and then known.
+//!
+//! Bytes get their name before the index lists them, and lose it after the index has struck them: whenever a crash
+//! comes, every version listed has its content.
+
+use super::catalogue::{Catalogue, Changes, Draft};
+use super::error::On as _;
+use super::index::{Bookmark, Edit, Expiry};
+use super::temporary::{Temporary, sync_folder};
+use super::{Shared, StoreError, content_path, remove};
+use crate::ground::{Admission, Content, Holding, Manifest};
+
+/// What is to become of what is kept.
+pub(super) enum Change {
+    /// A version is to be kept.
+    Keep(Keep),
+    /// A version is to be dropped.
+    Forget(Manifest),
+    /// These bytes are wrong: all versions that refer to them are to be dropped.
+    Damaged(Content),
+    /// How far the scrub is.
+    Bookmark(Bookmark),
+}
+
+/// A version to be kept.
+pub(super) struct Keep {
+    pub manifest: Manifest,
+    pub expiry: Expiry,
+    /// See [`Versions::admits`](crate::ground::Versions::admits).
+    pub fresh: bool,
+    /// Synced. None: some other version has the same bytes, or it has none.
+    pub bytes: Option<Temporary>,
+    /// What is kept about its content, where that is new.
+    pub pieces: Option<Vec<u8>>,
+}
+
+/// What became of a [`Change`] that is durable now.
+pub(super) enum Done {
+    /// It is as wanted.
+    Yes,
+    /// The version is not kept: its bytes are not here.
+    WithoutBytes,
+    /// The version is not kept: this one is here.
+    Outdated(Holding),
+    /// These are dropped.
+    Dropped(Vec<Manifest>),
+}
+
+/// What one commit does.
+struct Plan {
+    changes: Changes,
+    edits: Vec<Edit>,
+    arrivals: Vec<(Temporary, Content)>,
+    dones: Vec<Done>,
+}
+
+/// Makes the changes in this order; all of them fail where one does.
+pub(super) fn make(shared: &Shared, changes: Vec<Change>) -> Vec<Result<Done, StoreError>> {
+    let len = changes.len();
+    // Nobody else changes the catalogue, so what is planned stays true while others read it.
+    let plan = plan(&shared.catalogue(), changes);
+    match perform(shared, plan) {
+        Ok(dones) => dones.into_iter().map(Ok).collect(),
+        Err(error) => (0..len).map(|_| Err(error.clone())).collect(),
+    }
+}
+
+fn plan(catalogue: &Catalogue, changes: Vec<Change>) -> Plan {
+    let mut draft = Draft::new(catalogue);
+    let mut arrivals = Vec::new();
+    let dones = changes.into_iter().map(|change| match change {
+        Change::Keep(keep) => plan_to_keep(&mut draft, keep, &mut arrivals),
+        Change::Forget(manifest) => {
+            draft.remove(&manifest.holding());
+            Done::Yes
+        }
+        Change::Damaged(content) => Done::Dropped(draft.remove_content(&content)),
+        Change::Bookmark(bookmark) => {
+            draft.edit(Edit::Bookmark(bookmark));
+            Done::Yes
+        }
+    });
+    let dones = dones.collect();
+    let (changes, edits) = draft.finish();
+    Plan { changes, edits, arrivals, dones }
+}
+
+fn plan_to_keep(draft: &mut Draft, keep: Keep, arrivals: &mut Vec<(Temporary, Content)>) -> Done {
+    let content = keep.manifest.content;
+    match draft.admits(&keep.manifest, keep.fresh) {
+        Admission::Have => {
+            draft.extend(&keep.manifest.holding(), keep.expiry);
+            return Done::Yes;
+        }
+        Admission::Outdated(held) => return Done::Outdated(held),
+        Admission::Take => {}
+    }
+    if !content.is_removed() && !draft.refers_to(&content) {
+        let Some(bytes) = keep.bytes else { return Done::WithoutBytes };
+        arrivals.push((bytes, content));
+    }
+    draft.insert(&keep.manifest, keep.expiry);
+    if let Some(pieces) = keep.pieces {
+        draft.edit(Edit::Describe(content, pieces));
+    }
+    Done::Yes
+}
+
+fn perform(shared: &Shared, plan: Plan) -> Result<Vec<Done>, StoreError> {
+    let Plan { changes, edits, arrivals, dones } = plan;
+    let arrived: Vec<Content> = arrivals.iter().map(|(_, content)| *content).collect();
+    let durable = place_all(shared, arrivals).and_then(|()| shared.index.commit(&edits));
+    if let Err(error) = durable {
+        let catalogue = shared.catalogue();
+        for content in arrived.iter().filter(|content| !catalogue.refers_to(content)) {
+            // What stays is removed at the next start.
+            let _ = remove(&content_path(&shared.root, content));
+        }
+        return Err(error);
+    }
+    let released: Vec<Content> = changes.released().copied().collect();
+    shared.catalogue().apply(changes);
+    for content in &released {
+        // The same: it is struck, and only its room is lost until the next start.
+        let _ = remove(&content_path(&shared.root, content));
+    }
+    Ok(dones)
+}
+
+/// Gives synced bytes their names, and makes these durable.
+fn place_all(shared: &Shared, arrivals: Vec<(Temporary, Content)>) -> Result<(), StoreError> {
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    for (bytes, content) in arrivals {
+        let path = content_path(&shared.root, &content);
+        bytes.rename(&path).on("write", &path)?;
+    }
+    let folder = shared.root.join("content");
+    sync_folder(&folder).on("write", &folder)
+}
