@@ -4,17 +4,16 @@
 //! cargo bench --bench transfer -- [MiB, 1024] [rounds, 5] [folder, the system's temporary one]
 //! ```
 //!
-//! The baseline is the least that could be called the same: a file into a loopback connection, 256 KiB at a time; at the
-//! other end 1 MiB at a time into BLAKE3 and a file; at last one fsync. All are measured in turn, so that the disk's
-//! moods hit all.
+//! The baseline is the least that could be called the same: sendfile into a loopback connection; at the other end 1 MiB at
+//! a time into BLAKE3 and a file; at last one fsync. All are measured in turn, so that the disk's moods hit all.
 
 use blake3::Hasher;
-use p2p::ground::{FileName, Id, Manifest};
-use p2p::store::{Arrival, Store, source};
-use p2p::transfer::{self, Opening, Served};
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use p2p::ground::{Contact, FileName, Id, Manifest, MoveError};
+use p2p::store::{Pieces, Store, source};
+use p2p::transfer::{self, Exchange, Limits, Lines, Order, Payload, Put, Question, Served};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,8 +30,9 @@ fn main() {
     let source = dir.path().join("source");
     write_source(&source, len_mib);
 
-    let work: [(&str, Run); 3] = [("baseline", baseline), ("upload", upload), ("download", download)];
-    let mut times = [const { Vec::new() }; 3];
+    pieces(&source);
+    let work: [(&str, Run); 4] = [("baseline", baseline), ("upload", upload), ("download", download), ("three", swarm)];
+    let mut times = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         for ((_, run), times) in work.iter().zip(&mut times) {
             let room = tempfile::tempdir_in(dir.path()).unwrap();
@@ -75,9 +75,9 @@ fn connected(near: impl FnOnce(TcpStream), far: impl FnOnce(TcpStream) + Send) {
 }
 
 fn baseline(source: &Path, room: &Path) {
-    let send = |mut stream| {
-        let mut file = BufReader::with_capacity(256 << 10, File::open(source).unwrap());
-        io::copy(&mut file, &mut stream).unwrap();
+    let send = |stream: TcpStream| {
+        let file = File::open(source).unwrap();
+        while rustix::fs::sendfile(&stream, &file, None, 1 << 30).unwrap() > 0 {}
     };
     connected(send, |mut stream| {
         let mut file = File::create(room.join("copy")).unwrap();
@@ -98,36 +98,79 @@ fn baseline(source: &Path, room: &Path) {
 
 fn upload(source: &Path, room: &Path) {
     // Hashing the source happens before the network hears of it, and is measured apart.
-    let manifest = manifest(source);
+    let pieces = pieces(source);
+    let put = Put { manifest: manifest(&pieces), left: None, fresh: true, from: Id::ZERO };
     let store = Store::open(&room.join("store"), None).unwrap();
+    let exchange = Exchange::new(Limits::default(), 7);
     let give = |mut stream| {
-        transfer::upload(&mut stream, &manifest, File::open(source).unwrap(), Id::ZERO).unwrap();
+        let payload = Payload { pieces: &pieces, file: &File::open(source).unwrap() };
+        transfer::upload(&mut stream, &put, Some(payload), &exchange).unwrap();
     };
     connected(give, |mut stream| {
-        let Opening::Put { manifest, .. } = transfer::read_opening(&mut stream).unwrap() else { panic!("not a put") };
-        transfer::serve_put(&mut stream, &manifest, &store).unwrap();
+        let Question::Put(put) = transfer::read_question(&mut stream).unwrap() else { panic!("not a put") };
+        transfer::serve_put(&mut stream, &put, &store, &exchange).unwrap();
     });
 }
 
 fn download(source: &Path, room: &Path) {
-    let manifest = manifest(source);
-    let take = |mut stream| {
-        let mut arrival = Arrival::at(&room.join("received")).unwrap();
-        let wanted = Some(manifest.content);
-        transfer::download(&mut stream, &manifest.name, wanted, Id::ZERO, &mut arrival, |_| {}).unwrap();
-        arrival.finish().unwrap();
+    take_from(1, source, room);
+}
+
+fn swarm(source: &Path, room: &Path) {
+    take_from(3, source, room);
+}
+
+/// From so many holders at once, all of whom have the list.
+fn take_from(count: u8, source: &Path, room: &Path) {
+    let pieces = pieces(source);
+    let name = FileName::parse("4103").unwrap();
+    let destination = &room.join("received");
+    let doors: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let holder = |(number, door): (usize, &TcpListener)| Contact {
+        id: Id::numbered(number as u8),
+        addr: door.local_addr().unwrap(),
     };
-    connected(take, |mut stream| {
-        transfer::read_opening(&mut stream).unwrap();
-        let len_bytes = fs::metadata(source).unwrap().len();
-        let served = Served { file: File::open(source).unwrap(), content: Some(manifest.content), len_bytes };
-        transfer::serve_get(&mut stream, Some(served), 0).unwrap();
+    let holders: Vec<Contact> = doors.iter().enumerate().map(holder).collect();
+    let exchange = Exchange::new(Limits::default(), 7);
+    thread::scope(|scope| {
+        for door in &doors {
+            scope.spawn(|| {
+                let mut stream = door.accept().unwrap().0;
+                let Ok(Question::Get(get)) = transfer::read_question(&mut stream) else { return };
+                let (file, list) = (File::open(source).unwrap(), Some(pieces.clone()));
+                let served = Served::Whole { file, content: pieces.content(), pieces: list };
+                // Whoever is not needed any more is cut off.
+                let _ =
+                    transfer::serve_get(&mut stream, &get, Some(served), &exchange, IpAddr::V4(Ipv4Addr::LOCALHOST));
+            });
+        }
+        let order = Order { name: &name, content: pieces.content(), me: Id::ZERO, port: 7, destination, seed: 7 };
+        let own = Exchange::new(Limits::default(), 7);
+        transfer::take(&order, &holders, &Fresh, &own, &|_| {}).unwrap();
     });
 }
 
+/// A new line for each conversation.
+struct Fresh;
+
+impl Lines for Fresh {
+    fn idle(&self, _to: SocketAddr) -> Option<TcpStream> {
+        None
+    }
+
+    fn call(&self, to: SocketAddr) -> Result<TcpStream, MoveError> {
+        Ok(TcpStream::connect(to).unwrap())
+    }
+
+    fn keep(&self, _to: SocketAddr, _line: TcpStream) {}
+}
+
 /// Of the source, which stays the same: hashed once.
-fn manifest(source: &Path) -> Manifest {
-    static CONTENT: std::sync::OnceLock<p2p::ground::Content> = std::sync::OnceLock::new();
-    let content = *CONTENT.get_or_init(|| source::hash(&mut File::open(source).unwrap()).unwrap());
-    Manifest::after(None, FileName::parse("4103").unwrap(), content, Id::ZERO)
+fn pieces(source: &Path) -> Pieces {
+    static PIECES: std::sync::OnceLock<Pieces> = std::sync::OnceLock::new();
+    PIECES.get_or_init(|| source::hash(&mut File::open(source).unwrap()).unwrap()).clone()
+}
+
+fn manifest(pieces: &Pieces) -> Manifest {
+    Manifest::after(None, FileName::parse("4103").unwrap(), pieces.content(), Id::ZERO)
 }

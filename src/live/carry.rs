@@ -1,139 +1,212 @@
 //! Moving files: between the disk and other peers' doors.
 
+use super::body::seed;
 use super::hands::{Hands, Happening, block, turn};
-use super::orders::Basket;
+use super::orders::Source;
 use crate::ground::{Contact, Content, FileName, Manifest};
 use crate::peer::{Input, MoveError, News, Ticket};
+use crate::store::pieces::{Pieces, chunk_count};
 use crate::store::{Arrival, source};
-use crate::transfer::{self, Served};
-use std::io;
-use std::net::SocketAddr;
+use crate::transfer::{self, AfterTalk, Get, Order, Payload, Put, Served, Told};
+use std::fs::File;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-/// How long another machine may be silent in the middle of a transfer, and how long it takes at most to call it.
-pub const SILENCE: Duration = Duration::from_secs(10);
 
 impl Hands {
-    /// Takes a file into our own store.
-    pub async fn keep(self: Arc<Self>, ticket: Ticket, manifest: Manifest, path: PathBuf) {
+    /// Takes a version into our own store. `source`: its bytes, where it has some.
+    pub async fn keep(self: Arc<Self>, ticket: Ticket, manifest: Manifest, source: Option<Source>) {
         let _turn = turn(&self.at_files).await;
         let hands = self.clone();
         let outcome = block(move || {
-            let mut file = open(&path)?.file;
-            Ok(hands.store.keep(&manifest, manifest.ttl, true, &mut file)?)
+            match source {
+                None => _ = hands.store.adopt(&manifest, manifest.ttl, true)?,
+                Some(source) => hands.store.keep(&manifest, manifest.ttl, true, &mut open(&source.path)?.0)?,
+            }
+            Ok(())
         });
         let outcome = outcome.await;
         self.moved(ticket, outcome).await;
     }
 
-    /// Gives a file to another peer's store: the one at `path`, or our own copy.
-    pub async fn upload(self: Arc<Self>, ticket: Ticket, manifest: Manifest, path: Option<PathBuf>, to: Contact) {
+    /// Gives a version to another peer's store. `source`: its bytes, where it is just being stored and has some; else they
+    /// are our own copy's.
+    pub async fn upload(self: Arc<Self>, ticket: Ticket, put: Put, source: Option<Source>, to: Contact) {
         let _turn = turn(&self.outgoing).await;
         let hands = self.clone();
-        let outcome = match call(to.addr).await {
-            Err(error) => Err(error),
-            Ok(mut stream) => {
-                block(move || {
-                    let file = match path {
-                        Some(path) => open(&path)?.file,
-                        None => hands.store.open_content(&manifest.content).map_err(|_| MoveError::Missing)?,
-                    };
-                    transfer::upload(&mut stream, &manifest, file, hands.id)
-                })
-                .await
-            }
-        };
+        let outcome = block(move || {
+            let content = put.manifest.content;
+            let bytes = match source {
+                _ if content.is_removed() => None,
+                Some(source) => Some((open(&source.path)?.0, source.pieces)),
+                None => Some(hands.own_bytes(&content)?),
+            };
+            transfer::converse(&hands.lines, to.addr, |line| {
+                let payload = bytes.as_ref().map(|(file, pieces)| Payload { pieces, file });
+                transfer::upload(line, &put, payload, &hands.exchange)?;
+                Ok(((), AfterTalk::Reuse))
+            })
+        });
+        let outcome = outcome.await;
         self.moved(ticket, outcome).await;
     }
 
-    /// Gets a file from another peer, and puts it where people find it.
+    /// Gets a file from other peers, and puts it where people find it.
     pub async fn download(
         self: Arc<Self>,
         ticket: Ticket,
         name: FileName,
         content: Option<Content>,
-        from: Contact,
-        basket: Basket,
+        from: Vec<Contact>,
+        destination: PathBuf,
     ) {
         let _turn = turn(&self.outgoing).await;
-        let continued = has_something(&basket);
-        let first = self.download_once(&name, content, from, &basket, true).await;
-        let outcome = match first {
-            // The wrong bytes may have come from the holder before.
-            Err(MoveError::Damaged) if continued => self.download_once(&name, content, from, &basket, false).await,
-            outcome => outcome,
-        };
-        self.moved(ticket, outcome).await;
-    }
-
-    async fn download_once(
-        self: &Arc<Self>,
-        name: &FileName,
-        content: Option<Content>,
-        from: Contact,
-        basket: &Basket,
-        telling: bool,
-    ) -> Result<(), MoveError> {
-        let mut stream = call(from.addr).await?;
-        let (hands, name, basket) = (self.clone(), name.clone(), basket.clone());
-        block(move || {
-            hands.fill(&name, &basket, |arrival| {
-                let on_here = |_| {
-                    if telling {
-                        hands.say(Happening::News(News::Receiving { name: name.clone(), from: from.id }));
-                    }
-                };
-                transfer::download(&mut stream, &name, content, hands.id, arrival, on_here).map(|_| ())
-            })
-        })
-        .await
-    }
-
-    /// Puts a file that we have ourselves where people find it.
-    pub async fn deliver(self: Arc<Self>, ticket: Ticket, name: FileName, content: Option<Content>, basket: Basket) {
-        let _turn = turn(&self.at_files).await;
         let hands = self.clone();
         let outcome = block(move || {
-            let Served { mut file, len_bytes, .. } = hands.served(&name, content).ok_or(MoveError::Missing)?;
-            hands.fill(&name, &basket, |arrival| Ok(arrival.copy(&mut file, len_bytes, content)?))
+            let tell = |told| {
+                let name = name.clone();
+                hands.say(Happening::News(match told {
+                    Told::Receiving(from) => News::Receiving { name, from },
+                    Told::Failed(holder, error) => News::HolderFailed { name, holder, error },
+                }));
+            };
+            match content {
+                Some(content) => {
+                    let (me, port, seed) = (hands.id, hands.port, seed());
+                    let order = Order { name: &name, content, me, port, destination: &destination, seed };
+                    transfer::take(&order, &from, &hands.lines, &hands.exchange, &tell)
+                }
+                None => {
+                    let get = Get { name: name.clone(), content: None, from: hands.id, port: hands.port };
+                    transfer::fetch(&get, &from, &destination, &hands.lines, &tell)
+                }
+            }
         });
         let outcome = outcome.await;
         self.moved(ticket, outcome).await;
     }
 
-    /// What we give to those who ask for this file: our own copy; of the assignment's files also what lies in the
-    /// working folder, if they do not ask for certain bytes.
-    pub fn served(&self, name: &FileName, wanted: Option<Content>) -> Option<Served> {
-        let held = self.store.get(&name.key()).map(|manifest| manifest.content);
-        match held.filter(|held| wanted.is_none_or(|wanted| wanted == *held)) {
-            Some(content) => {
-                let file = self.store.open_content(&content).ok()?;
-                Some(Served { file, content: Some(content), len_bytes: content.len_bytes })
+    /// Puts a file that we have ourselves where people find it.
+    pub async fn deliver(
+        self: Arc<Self>,
+        ticket: Ticket,
+        name: FileName,
+        content: Option<Content>,
+        destination: PathBuf,
+    ) {
+        let _turn = turn(&self.at_files).await;
+        let hands = self.clone();
+        let outcome = block(move || {
+            let (mut file, len_bytes) = hands.own_file(&name, content).ok_or(MoveError::Missing)?;
+            let mut arrival = Arrival::at(&destination)?;
+            let copied = arrival.copy(&mut file, len_bytes, content).map_err(MoveError::from);
+            if let (Some(content), Err(MoveError::Damaged)) = (content, &copied) {
+                hands.say_damaged(hands.store.drop_damaged(&content)?);
             }
-            None if wanted.is_none() => open(&self.find_unstored(name)?).ok(),
-            None => None,
+            copied?;
+            Ok(arrival.finish()?)
+        });
+        let outcome = outcome.await;
+        self.moved(ticket, outcome).await;
+    }
+
+    /// Finds out which versions of a name a peer holds, perhaps we.
+    pub async fn inspect(self: Arc<Self>, ticket: Ticket, name: FileName, at: Contact, verify: bool) {
+        let _turn = turn(if at.id == self.id { &self.at_files } else { &self.outgoing }).await;
+        let hands = self.clone();
+        let outcome = block(move || {
+            if at.id == hands.id {
+                let (copies, dropped) = transfer::examine(&hands.store, &name, verify, || Ok(()))?;
+                hands.say_damaged(dropped);
+                return Ok(copies);
+            }
+            hands.ask(at, |line| transfer::inspect(line, &name, verify))
+        });
+        let outcome = outcome.await;
+        self.happen(Happening::Input(Input::Inspected { ticket, outcome })).await;
+    }
+
+    /// Finds out which names a peer holds, perhaps we.
+    pub async fn list(self: Arc<Self>, ticket: Ticket, at: Contact) {
+        let _turn = turn(&self.outgoing).await;
+        let hands = self.clone();
+        let outcome = block(move || {
+            if at.id == hands.id {
+                return Ok(hands.answering());
+            }
+            hands.ask(at, |line| transfer::list(line))
+        });
+        let outcome = outcome.await;
+        self.happen(Happening::Input(Input::Listed { ticket, outcome })).await;
+    }
+
+    fn ask<T>(
+        &self,
+        at: Contact,
+        mut talk: impl FnMut(&mut TcpStream) -> Result<T, MoveError>,
+    ) -> Result<T, MoveError> {
+        transfer::converse(&self.lines, at.addr, |line| Ok((talk(line)?, AfterTalk::Reuse)))
+    }
+
+    /// What we give to those who ask for this file: content that we have or get just now; where they do not ask for
+    /// certain bytes, of the assignment's files also what lies in the working folder.
+    pub fn served(&self, name: &FileName, wanted: Option<Content>) -> Option<Served> {
+        let Some(content) = wanted else {
+            let (file, len_bytes) = self.own_file(name, None)?;
+            return Some(Served::Lying { file, len_bytes });
+        };
+        match self.store.refers_to(&content) {
+            true => {
+                let file = self.store.open_content(&content).ok()?;
+                let list = self.store.pieces(&content);
+                let pieces = list.and_then(|list| Pieces::from_bytes(content, &list));
+                Some(Served::Whole { file, content, pieces })
+            }
+            false => self.exchange.arriving(&content),
         }
     }
 
-    /// Lets `work` add to what is in the basket, and places the file if that completes it.
-    fn fill(
-        &self,
-        name: &FileName,
-        basket: &Basket,
-        work: impl FnOnce(&mut Arrival) -> Result<(), MoveError>,
-    ) -> Result<(), MoveError> {
-        let begun = basket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut arrival = begun.map_or_else(|| Arrival::at(&self.folders.received(name)), Ok)?;
-        match work(&mut arrival) {
-            Ok(()) => Ok(arrival.finish()?),
-            Err(error) => {
-                *basket.lock().unwrap_or_else(PoisonError::into_inner) = Some(arrival);
-                Err(error)
+    /// The version that answers for each name here.
+    pub fn answering(&self) -> Vec<Manifest> {
+        let mut answering: Vec<Manifest> = Vec::new();
+        // The highest version of each name comes first.
+        for kept in self.store.held() {
+            if answering.last().is_none_or(|last| last.name != kept.manifest.name) {
+                answering.push(kept.manifest);
             }
+        }
+        answering
+    }
+
+    /// Tells the peer what its store has dropped.
+    pub fn say_damaged(&self, dropped: Vec<Manifest>) {
+        dropped.into_iter().for_each(|manifest| self.say(Happening::Input(Input::Damaged(manifest))));
+    }
+
+    /// Tells the peer what its store has got.
+    pub fn say_received(&self, manifest: Manifest, left: Option<Duration>) {
+        self.say(Happening::Input(Input::Received { manifest, left }));
+    }
+
+    /// Our copy, and the list of its chunks.
+    fn own_bytes(&self, content: &Content) -> Result<(File, Pieces), MoveError> {
+        let mut file = self.store.open_content(content).map_err(|_| MoveError::Missing)?;
+        let list = if chunk_count(content.len_bytes) == 1 { Some(Vec::new()) } else { self.store.pieces(content) };
+        let pieces = match list.and_then(|list| Pieces::from_bytes(*content, &list)) {
+            Some(pieces) => pieces,
+            None => source::hash(&mut file).map_err(|error| MoveError::Local(format!("it cannot be read: {error}")))?,
+        };
+        Ok((file, pieces))
+    }
+
+    /// A file that we have: from our store, or, whatever its bytes are, from the working folder.
+    fn own_file(&self, name: &FileName, wanted: Option<Content>) -> Option<(File, u64)> {
+        let held = || self.store.get(&name.key()).map(|manifest| manifest.content);
+        match wanted.or_else(held).filter(|content| !content.is_removed() && self.store.refers_to(content)) {
+            Some(content) => Some((self.store.open_content(&content).ok()?, content.len_bytes)),
+            None if wanted.is_none() => open(&self.find_unstored(name)?).ok(),
+            None => None,
         }
     }
 
@@ -142,31 +215,6 @@ impl Hands {
     }
 }
 
-fn has_something(basket: &Basket) -> bool {
-    let basket = basket.lock().unwrap_or_else(PoisonError::into_inner);
-    basket.as_ref().is_some_and(|arrival| arrival.len_bytes() > 0)
-}
-
-fn open(path: &Path) -> Result<Served, MoveError> {
-    let (file, len_bytes) = source::open(path).map_err(|error| MoveError::Local(error.to_string()))?;
-    Ok(Served { file, content: None, len_bytes })
-}
-
-/// Connects to another peer's door.
-async fn call(addr: SocketAddr) -> Result<std::net::TcpStream, MoveError> {
-    let stream = match timeout(SILENCE, TcpStream::connect(addr)).await {
-        Ok(connected) => connected.and_then(blocking),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    };
-    stream.map_err(|error| MoveError::Unreachable(error.kind().to_string()))
-}
-
-/// The same connection for a thread that blocks, which never waits longer than [`SILENCE`].
-pub fn blocking(stream: TcpStream) -> io::Result<std::net::TcpStream> {
-    let stream = stream.into_std()?;
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    Ok(stream)
+fn open(path: &Path) -> Result<(File, u64), MoveError> {
+    source::open(path).map_err(|error| MoveError::Local(error.to_string()))
 }

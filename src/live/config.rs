@@ -4,6 +4,7 @@ use crate::ground::{FileName, Id, Naming};
 use crate::overlay::Kind;
 use crate::peer::Start;
 use crate::store::scrub::Pace;
+use crate::transfer::Limits;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Config {
     pub quota: Option<u64>,
     /// How quickly its store is read again and again, to find what the disk has damaged.
     pub scrub: Pace,
+    /// How fast its transfers go at most.
+    pub limits: Limits,
 }
 
 /// Who a peer is.

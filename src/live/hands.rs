@@ -1,10 +1,14 @@
 //! Work that takes time, each in a task of its own: looking at files, knocking at doors, and (in `carry`) moving
 //! files. All of it is bounded.
 
+use super::body::seed;
 use super::config::Folders;
-use crate::ground::{Content, FileName, Id, Manifest};
+use super::lines::Pool;
+use super::orders::Source;
+use crate::ground::{FileName, Id, Manifest};
 use crate::peer::{Input, News, Ticket};
 use crate::store::{Store, source};
+use crate::transfer::{Exchange, Limits};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +19,9 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task;
 use tokio::time::timeout;
 
-/// Most transfers that others began, at once; more wait their turn at the `door`.
-const INCOMING: usize = 16;
+/// Most questions of others that are answered at once; more wait at the `door`. Guess: so many that those who are slow,
+/// or wait for the uplink, do not shut the others out.
+const INCOMING: usize = 64;
 /// Most transfers that we began, at once; more wait.
 const OUTGOING: usize = 8;
 /// Most files read or hashed at once, apart from transfers.
@@ -42,17 +47,20 @@ pub enum Happening {
         /// The file's name in the network.
         name: FileName,
         /// Where and what it is, or why it cannot be stored.
-        found: Result<(PathBuf, Content), String>,
+        found: Result<Source, String>,
     },
 }
 
 /// What all tasks of a host share.
 pub struct Hands {
     pub(super) id: Id,
+    pub(super) port: u16,
     pub(super) folders: Folders,
     pub(super) store: Store,
+    pub(super) exchange: Exchange,
+    pub(super) lines: Pool,
     happen: mpsc::Sender<Happening>,
-    incoming: Semaphore,
+    pub(super) incoming: Semaphore,
     pub(super) outgoing: Semaphore,
     pub(super) at_files: Semaphore,
     knocking: Semaphore,
@@ -64,12 +72,34 @@ impl Hands {
     /// Threads for all that blocks.
     pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING;
 
-    /// The hands of peer `id`.
-    pub fn new(id: Id, folders: Folders, store: Store, happen: mpsc::Sender<Happening>) -> Hands {
+    /// The hands of peer `id`, which listens at `port`.
+    pub fn new(
+        id: Id,
+        port: u16,
+        folders: Folders,
+        store: Store,
+        limits: Limits,
+        happen: mpsc::Sender<Happening>,
+    ) -> Hands {
         let sizes = [INCOMING, OUTGOING, AT_FILES, KNOCKING, LOOKING];
         let [incoming, outgoing, at_files, knocking, looking] = sizes.map(Semaphore::new);
         let closed = AtomicBool::new(false);
-        Hands { id, folders, store, happen, incoming, outgoing, at_files, knocking, looking, closed }
+        let (exchange, lines) = (Exchange::new(limits, seed()), Pool::default());
+        Hands {
+            id,
+            port,
+            folders,
+            store,
+            exchange,
+            lines,
+            happen,
+            incoming,
+            outgoing,
+            at_files,
+            knocking,
+            looking,
+            closed,
+        }
     }
 
     /// Says what happened.
@@ -83,13 +113,6 @@ impl Hands {
         let _ = self.happen.blocking_send(happening);
     }
 
-    /// Runs a transfer that somebody else began, when it is its turn.
-    pub async fn serve(self: Arc<Self>, work: impl FnOnce(&Hands) + Send + 'static) {
-        let _turn = turn(&self.incoming).await;
-        let hands = self.clone();
-        block(move || work(&hands)).await;
-    }
-
     /// Finds and hashes what a Store is about: a file of the working folder or its `files`, or any path.
     pub async fn find_source(self: Arc<Self>, ticket: Ticket, word: String, name: FileName) {
         let _turn = turn(&self.at_files).await;
@@ -97,8 +120,8 @@ impl Hands {
         let found = block(move || {
             let path = hands.find(&word).unwrap_or_else(|| hands.folders.work.join(&word));
             let (mut file, _) = source::open(&path).map_err(|error| error.to_string())?;
-            let content = source::hash(&mut file);
-            content.map(|content| (path, content)).map_err(|error| format!("it cannot be read: {error}"))
+            let pieces = source::hash(&mut file);
+            pieces.map(|pieces| Source { path, pieces }).map_err(|error| format!("it cannot be read: {error}"))
         });
         let found = found.await;
         self.happen(Happening::Sourced { ticket, name, found }).await;

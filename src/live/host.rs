@@ -13,7 +13,7 @@ use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
 use crate::ground::{FileName, Id, Item, Secret};
 use crate::peer::{self, Answer, Command, News, Publication, Sought, Ticket};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError, Upload};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ use tokio::task::{self, JoinSet};
 
 /// How often a port is chosen by the system until it is free for UDP and TCP.
 const PORT_TRIES: usize = 20;
+
+/// How long chunks of a file that was not received completely are kept. Guess: who was interrupted asks again in a week.
+const PARTIALS_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Most commands that wait to be read. Guess: nobody types so fast.
 const WAITING_ORDERS: usize = 64;
@@ -134,6 +137,8 @@ impl Host {
         let own = bound.addrs().map_err(|error| listen_error(config.addr, error))?;
         let folders = if config.addr.port() == 0 { config.folders.at_port(own[0].port()) } else { config.folders };
         let store = Store::open(&folders.store, config.quota)?;
+        store::sweep(&folders.store.join("partial"), "", Upload::PARTIALS_AGE);
+        store::sweep(&folders.work, ".received_", PARTIALS_AGE);
         let Remembered { id, journal, memory } = memory::open(&folders.store, config.identity)?;
         let peer_config = peer::Config {
             id,
@@ -155,7 +160,7 @@ impl Host {
         let (orders, wishes) = mpsc::channel(WAITING_ORDERS);
         let (events, first_listener) = broadcast::channel(KEPT_EVENTS);
         let body = Body::new(bound, peer_config, Some(journal)).map_err(|error| listen_error(config.addr, error))?;
-        let hands = Arc::new(Hands::new(id, folders, store, happen));
+        let hands = Arc::new(Hands::new(id, own[0].port(), folders, store, config.limits, happen));
         let mut tasks = JoinSet::new();
         for door in doors {
             tasks.spawn(door::keep(door, hands.clone()));

@@ -4,7 +4,9 @@ use super::body::Body;
 use super::hands::{Hands, Happening};
 use super::host::{Event, Wish};
 use super::orders::Orders;
+use crate::ground::Manifest;
 use crate::peer::{Answer, Command, Input, Move, MoveError, Output, Ticket};
+use crate::transfer::Put;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
@@ -70,9 +72,9 @@ impl Life {
         match happening {
             Happening::Input(input) => self.body.tell(input),
             Happening::News(news) => self.tell(Event::News(news)),
-            Happening::Sourced { ticket, name, found: Ok((path, content)) } => {
-                let ttl = self.orders.ttl(ticket);
-                self.orders.set_source(ticket, path);
+            Happening::Sourced { ticket, name, found: Ok(source) } => {
+                let (content, ttl) = (source.pieces.content(), self.orders.ttl(ticket));
+                self.orders.set_source(ticket, source);
                 self.command(ticket, Command::Store { name, content, ttl });
             }
             Happening::Sourced { ticket, name, found: Err(reason) } => {
@@ -132,24 +134,39 @@ impl Life {
     /// Starts moving bytes, unless the command that they are for has its end already.
     fn carry(&mut self, ticket: Ticket, task: Move) {
         let hands = self.hands.clone();
+        let source = |ticket, manifest: &Manifest| match self.orders.source(ticket) {
+            None if manifest.content.is_removed() && self.orders.is_open(ticket) => Some(None),
+            source => source.map(Some),
+        };
         let begun = match task {
-            Move::Keep { manifest, source } => self.orders.source(source).map(|path| {
-                self.tasks.spawn(hands.keep(ticket, manifest, path));
+            Move::Keep { manifest, source: order } => source(order, &manifest).map(|source| {
+                self.tasks.spawn(hands.keep(ticket, manifest, source));
             }),
-            Move::Upload { manifest, source: None, to, .. } => {
-                self.tasks.spawn(hands.upload(ticket, manifest, None, to));
+            Move::Upload { manifest, left, source: None, to } => {
+                let put = Put { manifest, left, fresh: false, from: hands.id };
+                self.tasks.spawn(hands.upload(ticket, put, None, to));
                 Some(())
             }
-            Move::Upload { manifest, source: Some(source), to, .. } => self.orders.source(source).map(|path| {
-                self.tasks.spawn(hands.upload(ticket, manifest, Some(path), to));
+            Move::Upload { manifest, left, source: Some(order), to } => source(order, &manifest).map(|source| {
+                let put = Put { manifest, left, fresh: true, from: hands.id };
+                self.tasks.spawn(hands.upload(ticket, put, source, to));
             }),
-            Move::Download { name, content, from, order } => self.orders.basket(order).map(|basket| {
-                self.tasks.spawn(hands.download(ticket, name, content, from[0], basket));
+            Move::Download { name, content, from, order } => self.orders.is_open(order).then(|| {
+                let to = self.orders.destination(order).unwrap_or_else(|| hands.folders.received(&name));
+                self.tasks.spawn(hands.download(ticket, name, content, from, to));
             }),
-            Move::Inspect { .. } | Move::List { .. } => None,
-            Move::Deliver { name, content, order } => self.orders.basket(order).map(|basket| {
-                self.tasks.spawn(hands.deliver(ticket, name, content, basket));
+            Move::Deliver { name, content, order } => self.orders.is_open(order).then(|| {
+                let to = self.orders.destination(order).unwrap_or_else(|| hands.folders.received(&name));
+                self.tasks.spawn(hands.deliver(ticket, name, content, to));
             }),
+            Move::Inspect { name, at, verify } => {
+                self.tasks.spawn(hands.inspect(ticket, name, at, verify));
+                Some(())
+            }
+            Move::List { at } => {
+                self.tasks.spawn(hands.list(ticket, at));
+                Some(())
+            }
         };
         if begun.is_none() {
             let outcome = Err(MoveError::Local("the command it is for has ended".to_owned()));

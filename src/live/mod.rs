@@ -10,6 +10,7 @@ mod door;
 mod hands;
 mod host;
 mod life;
+mod lines;
 mod memory;
 mod node;
 mod orders;
@@ -18,6 +19,7 @@ mod sockets;
 mod unreachable;
 
 pub use crate::overlay::{Eviction, Kind, Tuning};
+pub use crate::transfer::Limits;
 pub use config::{Config, Folders, Identity};
 pub use host::{Event, Host, Reply, StartError, Unheard, runtime};
 pub use memory::drawn as drawn_id;

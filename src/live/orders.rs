@@ -1,15 +1,20 @@
 //! What clients of a host wait for, and what is kept for them meanwhile.
 
 use crate::peer::{Answer, Ticket};
-use crate::store::Arrival;
+use crate::store::Pieces;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The bytes of a Request's file that are here so far; taken by the one who adds to them.
-pub type Basket = Arc<Mutex<Option<Arrival>>>;
+/// The file that a Store is about.
+#[derive(Clone)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub pieces: Pieces,
+}
 
 /// All commands that have no answer yet.
 #[derive(Default)]
@@ -21,12 +26,11 @@ pub struct Orders {
 struct Order {
     reply: oneshot::Sender<Answer>,
     subject: Option<String>,
-    source: Option<PathBuf>,
+    source: Option<Source>,
     /// How long a Store's file is to be kept.
     ttl: Option<Duration>,
     /// Where a Request's bytes are to be put, if not where they always are.
     destination: Option<PathBuf>,
-    basket: Basket,
 }
 
 impl Orders {
@@ -34,22 +38,19 @@ impl Orders {
     pub fn open(&mut self, reply: oneshot::Sender<Answer>, subject: Option<String>) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.open.insert(
-            ticket,
-            Order { reply, subject, source: None, ttl: None, destination: None, basket: Basket::default() },
-        );
+        self.open.insert(ticket, Order { reply, subject, source: None, ttl: None, destination: None });
         ticket
     }
 
-    /// Notes where the bytes are that a Store is about.
-    pub fn set_source(&mut self, ticket: Ticket, path: PathBuf) {
+    /// Notes the file that a Store is about.
+    pub fn set_source(&mut self, ticket: Ticket, source: Source) {
         if let Some(order) = self.open.get_mut(&ticket) {
-            order.source = Some(path);
+            order.source = Some(source);
         }
     }
 
-    /// Where the bytes are that a Store is about.
-    pub fn source(&self, ticket: Ticket) -> Option<PathBuf> {
+    /// The file that a Store is about.
+    pub fn source(&self, ticket: Ticket) -> Option<Source> {
         self.open.get(&ticket)?.source.clone()
     }
 
@@ -77,9 +78,9 @@ impl Orders {
         self.open.get(&ticket)?.destination.clone()
     }
 
-    /// What a Request has so far.
-    pub fn basket(&self, ticket: Ticket) -> Option<Basket> {
-        self.open.get(&ticket).map(|order| order.basket.clone())
+    /// Whether a command has no answer yet.
+    pub fn is_open(&self, ticket: Ticket) -> bool {
+        self.open.contains_key(&ticket)
     }
 
     /// Ends an order: whoever waits gets the answer, and what was kept for it goes. Returns its subject.

@@ -88,7 +88,7 @@ impl Holders {
     }
 
     /// Who of the first `count` keepers has not said yet what it holds; none: they all were asked.
-    pub fn to_ask(&mut self, count: usize) -> Option<Vec<Contact>> {
+    pub fn survey(&mut self, count: usize) -> Option<Vec<Contact>> {
         if self.surveyed >= count {
             return None;
         }

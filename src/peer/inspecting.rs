@@ -33,7 +33,7 @@ impl Peer {
     /// Asks all who may hold it, then has a look at what they hold.
     pub(super) fn inspect_next(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob) {
         let Goal::Inspect(inspection) = &mut job.goal else { unreachable!("only inspections are inspected") };
-        if let Some(unasked) = inspection.holders.to_ask(KEEPERS_ASKED) {
+        if let Some(unasked) = inspection.holders.survey(KEEPERS_ASKED) {
             return self.ask_holders(now, id, job, unasked);
         }
         let announced = inspection.holders.take_announced();

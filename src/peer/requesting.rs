@@ -87,7 +87,7 @@ impl Peer {
             None => request.holders.lying(|id| !request.tried.contains(&id)),
         };
         let some = !untried.is_empty() || wanted.is_some_and(|wanted| wanted.content.is_removed());
-        if let Some(unasked) = request.holders.to_ask(if some { self.replicas } else { holders::KEEPERS_ASKED }) {
+        if let Some(unasked) = request.holders.survey(if some { self.replicas } else { holders::KEEPERS_ASKED }) {
             return self.ask_holders(now, id, job, unasked);
         }
         if wanted.is_some_and(|wanted| wanted.content.is_removed()) {

@@ -1,10 +1,10 @@
 //! A file on its way to the requester.
 
 use super::error::On as _;
+use super::pieces::PieceHasher;
 use super::temporary::Temporary;
 use super::{PourError, StoreError};
 use crate::ground::Content;
-use blake3::Hasher;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The longest file name of the usual file systems.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Bytes that grow under a passing name beside their destination (`.received_4103.pdf.71-0.part`), from one holder
-/// after another. Dropped without being finished, they leave nothing behind.
+/// Bytes that grow from their beginning, under a passing name beside their destination (`.received_4103.pdf.71-0.part`).
+/// Dropped without being finished, they leave nothing behind.
 pub struct Arrival {
     file: Temporary,
     destination: PathBuf,
-    hasher: Hasher,
+    hasher: PieceHasher,
 }
 
 impl Arrival {
@@ -28,17 +28,19 @@ impl Arrival {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).on("write", destination);
         }
         let file = create_beside(destination).on("write", destination)?;
-        Ok(Arrival { file, destination: destination.to_owned(), hasher: Hasher::new() })
+        // So that no sweep takes it for a leftover. Nobody else has its name.
+        let _ = file.file().try_lock();
+        Ok(Arrival { file, destination: destination.to_owned(), hasher: PieceHasher::default() })
     }
 
-    /// How many bytes are here: where the next holder continues.
+    /// How many bytes are here.
     pub fn len_bytes(&self) -> u64 {
         self.hasher.count()
     }
 
     /// What is here, by length and hash.
     pub fn content(&self) -> Content {
-        Content { hash: *self.hasher.finalize().as_bytes(), len_bytes: self.hasher.count() }
+        self.hasher.clone().finish().content()
     }
 
     /// Adds exactly `len_bytes` bytes from `source`. What came before a failure stays.
@@ -64,12 +66,12 @@ impl Arrival {
 
     /// Throws all bytes away: they were not what was wanted.
     pub fn restart(&mut self) -> Result<(), StoreError> {
-        self.hasher.reset();
+        self.hasher = PieceHasher::default();
         self.file.file().set_len(0).on("write", &self.destination)
     }
 
     /// Replaces the destination as a whole. On return it would survive a power cut.
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    pub fn finish(self) -> Result<(), StoreError> {
         let len_bytes = self.hasher.count();
         let durable = self.file.file().set_len(len_bytes).and_then(|()| self.file.sync());
         durable.and_then(|()| self.file.place(&self.destination)).on("write", &self.destination)

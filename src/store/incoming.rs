@@ -1,12 +1,10 @@
 //! A version on its way into the store.
 
 use super::error::On as _;
-use super::temporary::Temporary;
+use super::pieces::PieceHasher;
+use super::temporary::{Temporary, reserve};
 use super::{PourError, Room, Store, StoreError};
 use crate::ground::Manifest;
-use blake3::Hasher;
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -15,16 +13,16 @@ pub struct Incoming {
     store: Store,
     manifest: Manifest,
     file: Temporary,
-    hasher: Hasher,
+    hasher: PieceHasher,
     room: Room,
 }
 
 impl Incoming {
     pub(super) fn begin(store: Store, manifest: Manifest, room: Room) -> Result<Incoming, StoreError> {
-        let mut file = store.temporary()?;
+        let file = store.temporary()?;
         let reserved = reserve(file.file(), manifest.content.len_bytes);
         reserved.on("write", file.path())?;
-        Ok(Incoming { store, manifest, file, hasher: Hasher::new(), room })
+        Ok(Incoming { store, manifest, file, hasher: PieceHasher::default(), room })
     }
 
     /// Reads exactly as many bytes as the manifest says.
@@ -49,25 +47,14 @@ impl Incoming {
     /// higher version came in while they arrived. `left`: how long it is kept; `fresh`: see [`Store::admits`].
     pub fn commit(self, left: Option<Duration>, fresh: bool) -> Result<(), StoreError> {
         let Incoming { store, manifest, file, hasher, room } = self;
-        if hasher.count() != manifest.content.len_bytes || *hasher.finalize().as_bytes() != manifest.content.hash {
+        let pieces = hasher.finish();
+        if pieces.content() != manifest.content {
             return Err(StoreError::Damaged);
         }
         file.sync().on("write", file.path())?;
-        store.place(file, &manifest, left, fresh, None)?;
+        store.place(file, &manifest, left, fresh, pieces.to_kept())?;
         // What is kept is counted; from now on not twice.
         drop(room);
         Ok(())
-    }
-}
-
-/// Asks the disk for all the room at once.
-pub(super) fn reserve(file: &std::fs::File, len_bytes: u64) -> io::Result<()> {
-    if len_bytes == 0 {
-        return Ok(());
-    }
-    match fallocate(file, FallocateFlags::empty(), 0, len_bytes) {
-        // Some file systems cannot promise: there, a full disk is noticed when it is full.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-        result => Ok(result?),
     }
 }

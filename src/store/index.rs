@@ -10,7 +10,7 @@
 //! it is opened, because the database trusts what it reads later, and would end the process over a flipped bit.
 
 use super::error::On as _;
-use super::incoming::reserve;
+use super::temporary::reserve;
 use super::temporary::sync_folder;
 use super::{StoreError, error};
 use crate::ground::{Content, Manifest, record};

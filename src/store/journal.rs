@@ -172,7 +172,7 @@ impl Journal {
             // Left by a crash, if it was there.
             _ => {}
         }
-        let mut new = Temporary::create(path.clone())?;
+        let new = Temporary::create(path.clone())?;
         let file = options().open(&path)?;
         file.try_lock().map_err(io::Error::from)?;
         new.file().write_all(text)?;

@@ -16,25 +16,35 @@
 
 mod arrival;
 mod catalogue;
+mod chunk_set;
 mod commit;
 mod error;
+mod flusher;
 mod incoming;
 mod index;
 pub mod journal;
 mod opening;
+mod partial;
+pub mod pieces;
 mod pour;
 pub mod scrub;
 pub mod seal;
+mod sidecar;
 pub mod source;
 mod temporary;
 mod together;
+mod upload;
 
 pub use arrival::Arrival;
+pub use chunk_set::ChunkSet;
 pub use error::StoreError;
 pub use incoming::Incoming;
 pub use journal::Journal;
+pub use partial::{Accepted, Partial, Place, sweep};
+pub use pieces::Pieces;
 pub use pour::{PourError, pour};
 pub use scrub::Scrub;
+pub use upload::Upload;
 
 pub(crate) use error::plain;
 
@@ -189,6 +199,12 @@ impl Store {
     pub fn begin(&self, manifest: &Manifest) -> Result<Incoming, StoreError> {
         let room = self.room(manifest.content.len_bytes)?;
         Incoming::begin(self.clone(), manifest.clone(), room)
+    }
+
+    /// The same for bytes that come chunk by chunk, in any order; goes on where an earlier upload of them stopped.
+    pub fn receive(&self, manifest: &Manifest, pieces: &Pieces) -> Result<Upload, StoreError> {
+        let room = self.room(manifest.content.len_bytes)?;
+        Upload::begin(self.clone(), manifest.clone(), pieces, room)
     }
 
     /// Keeps a version whose bytes are at hand: reads exactly as many as it says.

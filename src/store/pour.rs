@@ -1,6 +1,6 @@
 //! Bytes from one place to another, hashed on the way.
 
-use blake3::Hasher;
+use super::pieces::PieceHasher;
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
@@ -26,7 +26,7 @@ pub enum PourError {
 pub fn pour(
     source: &mut impl Read,
     len_bytes: u64,
-    hasher: &mut Hasher,
+    hasher: &mut PieceHasher,
     sink: &mut impl Write,
 ) -> Result<(), PourError> {
     let mut buffer = vec![0; len_bytes.min(BUFFER_BYTES as u64) as usize];

@@ -1,8 +1,7 @@
 //! Files that people store: finding, opening and hashing them. The source is never touched.
 
 use super::error::plain;
-use crate::ground::Content;
-use blake3::Hasher;
+use super::pieces::{PieceHasher, Pieces};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
@@ -86,20 +85,20 @@ fn unreadable(path: &Path, error: &io::Error) -> BadSource {
     }
 }
 
-/// What a file is: reads all of it, from the beginning, whatever was read before. 1 MiB of memory.
-pub fn hash(file: &mut File) -> io::Result<Content> {
+/// What a file is, and its chunks are: reads all of it, from the beginning, whatever was read before. 1 MiB of memory.
+pub fn hash(file: &mut File) -> io::Result<Pieces> {
     file.rewind()?;
-    let mut hasher = Hasher::new();
+    let mut hasher = PieceHasher::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,
-            Ok(got) => _ = hasher.update(&buffer[..got]),
+            Ok(got) => hasher.update(&buffer[..got]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Content { hash: *hasher.finalize().as_bytes(), len_bytes: hasher.count() })
+    Ok(hasher.finish())
 }
 
 #[cfg(test)]
@@ -153,7 +152,7 @@ mod tests {
     fn hashing_starts_at_the_beginning() {
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, b"abc").unwrap();
-        let content = hash(&mut file).unwrap();
+        let content = hash(&mut file).unwrap().content();
         assert_eq!((content.hash, content.len_bytes), (*blake3::hash(b"abc").as_bytes(), 3));
     }
 }

@@ -365,8 +365,8 @@ fn pieces_live_as_long_as_their_content() {
     let dir = tempdir().unwrap();
     let store = open(&dir);
     let kept = manifest("4103", 1, b"bytes");
-    let mut bytes = store.temporary().unwrap();
-    io::Write::write_all(bytes.file(), b"bytes").unwrap();
+    let bytes = store.temporary().unwrap();
+    io::Write::write_all(&mut bytes.file(), b"bytes").unwrap();
     bytes.sync().unwrap();
     store.place(bytes, &kept, None, true, Some(b"their pieces".to_vec())).unwrap();
     drop(store);

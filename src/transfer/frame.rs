@@ -1,7 +1,7 @@
 //! Frames: how the two sides of a connection say something short.
 //!
 //! ```text
-//! 01         version
+//! 02         version
 //! 00 00 00 2a  length of the payload in bytes, big-endian, at most 65,536
 //! d … e      payload: a bencoded dictionary
 //! ```
@@ -12,7 +12,7 @@ use thiserror::Error;
 /// Bytes before the payload: the version and the length.
 pub const LEN_PREFIX: usize = 5;
 /// Counts up when older programs would misunderstand the frames of newer ones. New kinds and keys do not need that.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The longest payload. The longest name has 255 bytes: this leaves room for whatever comes, and none for mischief.
 pub const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 
@@ -59,11 +59,16 @@ pub fn read(stream: &mut impl Read) -> Result<Vec<u8>, BadFrame> {
 /// Writes one frame, in one piece.
 pub fn write(stream: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     debug_assert!(payload.len() <= MAX_PAYLOAD_BYTES);
+    stream.write_all(&bytes(payload))?;
+    stream.flush()
+}
+
+/// The bytes of one frame, for who has more to write behind it.
+pub fn bytes(payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![VERSION];
     frame.extend_from_slice(&(payload.len() as u32).to_be_bytes());
     frame.extend_from_slice(payload);
-    stream.write_all(&frame)?;
-    stream.flush()
+    frame
 }
 
 #[cfg(test)]
@@ -82,14 +87,14 @@ mod tests {
 
     #[test]
     fn a_huge_claimed_length_is_refused_before_anything_is_allocated() {
-        assert!(matches!(payload_len(b"\x01\xff\xff\xff\xff"), Err(BadFrame::TooLong(u32::MAX))));
-        assert!(matches!(payload_len(b"\x01\x00\x01\x00\x01"), Err(BadFrame::TooLong(65_537))));
-        assert_eq!(payload_len(b"\x01\x00\x01\x00\x00").unwrap(), MAX_PAYLOAD_BYTES);
+        assert!(matches!(payload_len(b"\x02\xff\xff\xff\xff"), Err(BadFrame::TooLong(u32::MAX))));
+        assert!(matches!(payload_len(b"\x02\x00\x01\x00\x01"), Err(BadFrame::TooLong(65_537))));
+        assert_eq!(payload_len(b"\x02\x00\x01\x00\x00").unwrap(), MAX_PAYLOAD_BYTES);
     }
 
     #[test]
     fn other_versions_are_told_from_damage() {
-        assert!(matches!(read(&mut &b"\x02\0\0\0\0"[..]), Err(BadFrame::Version(2))));
+        assert!(matches!(read(&mut &b"\x01\0\0\0\0"[..]), Err(BadFrame::Version(1))));
         assert!(matches!(read(&mut &b"GET / HTTP/1.1\r\n\r\n"[..]), Err(BadFrame::Version(b'G'))));
     }
 }

@@ -1,16 +1,26 @@
 use super::*;
-use crate::ground::{Content, FileName, Id, Manifest};
+use crate::ground::{Contact, Content, FileName, Id, Manifest};
+use crate::store::pieces::tests::{noise, pieces_of};
 use crate::store::tests::SmallDisk;
-use crate::store::{Arrival, Store};
+use crate::store::{ChunkSet, Partial, Pieces, Place, Store};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
 const ME: Id = Id::numbered(2);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CHUNK: usize = 64 << 10;
+
+fn exchange() -> Exchange {
+    Exchange::new(Limits::default(), 7)
+}
 
 /// Runs both ends of a connection. `far` closes it when it returns.
 fn connected<N, F: Send>(near: impl FnOnce(TcpStream) -> N, far: impl FnOnce(TcpStream) -> F + Send) -> (N, F) {
@@ -22,41 +32,55 @@ fn connected<N, F: Send>(near: impl FnOnce(TcpStream) -> N, far: impl FnOnce(Tcp
     })
 }
 
+fn name() -> FileName {
+    FileName::parse("4103").unwrap()
+}
+
 fn manifest(version: u64, bytes: &[u8]) -> Manifest {
     let content = Content { hash: *blake3::hash(bytes).as_bytes(), len_bytes: bytes.len() as u64 };
-    Manifest::after(None, FileName::parse("4103").unwrap(), content, Id::ZERO).at_version(version)
+    Manifest::after(None, name(), content, Id::ZERO).at_version(version)
 }
 
 fn file(bytes: &[u8]) -> File {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(bytes).unwrap();
-    io::Seek::rewind(&mut file).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(bytes, 0).unwrap();
     file
 }
 
-/// Uploads `bytes` under `manifest`, and returns what each side says.
-fn put(store: &Store, manifest: &Manifest, bytes: &[u8]) -> (Result<(), MoveError>, Result<(), MoveError>) {
-    let give = |mut stream| upload(&mut stream, manifest, file(bytes), ME);
+/// Uploads `bytes` under `manifest`, whose list is that of `announced`, and returns what each side says.
+fn put_as(
+    store: &Store,
+    manifest: &Manifest,
+    announced: &[u8],
+    bytes: &[u8],
+) -> (Result<(), MoveError>, Result<(), MoveError>) {
+    let pieces = pieces_of(announced);
+    let put = Put { manifest: manifest.clone(), left: None, fresh: true, from: ME };
+    let give = |mut stream| {
+        let payload = Payload { pieces: &pieces, file: &file(bytes) };
+        upload(&mut stream, &put, Some(payload), &exchange())
+    };
     connected(give, |mut stream| {
-        let Opening::Put { manifest, from: ME } = read_opening(&mut stream).unwrap() else {
-            panic!("not a put of ours")
-        };
-        serve_put(&mut stream, &manifest, store)
+        let Question::Put(put) = read_question(&mut stream).unwrap() else { panic!("not a put") };
+        serve_put(&mut stream, &put, store, &exchange())
     })
 }
 
-fn kept(store: &Store) -> Vec<Vec<u8>> {
-    let read = |manifest: Manifest| {
-        let mut bytes = Vec::new();
-        store.open_content(&manifest.content).unwrap().read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    store.held().into_iter().map(|kept| read(kept.manifest)).collect()
+fn put(store: &Store, version: u64, bytes: &[u8]) -> (Result<(), MoveError>, Result<(), MoveError>) {
+    put_as(store, &manifest(version, bytes), bytes, bytes)
 }
 
-/// How many files lie in the store's folders, its lock aside.
-fn files_in(root: &Path) -> usize {
-    ["content", "tmp"].iter().map(|name| fs::read_dir(root.join(name)).unwrap().count()).sum()
+fn kept(store: &Store) -> Vec<Vec<u8>> {
+    let read = |kept: crate::store::Kept| {
+        let mut bytes = Vec::new();
+        store.open_content(&kept.manifest.content).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    store.held().into_iter().map(read).collect()
+}
+
+fn files_in(root: &Path, folder: &str) -> usize {
+    fs::read_dir(root.join(folder)).unwrap().count()
 }
 
 fn new_store() -> (TempDir, Store) {
@@ -65,264 +89,646 @@ fn new_store() -> (TempDir, Store) {
     (dir, store)
 }
 
-/// Bytes without any pattern.
-fn noise(len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-fn odd_files() -> Vec<Vec<u8>> {
+#[test]
+fn any_bytes_are_put() {
     let mut not_utf8 = vec![b'%'; 200];
     not_utf8[72] = 0x9c;
-    vec![vec![], not_utf8, noise(3 << 20), b"\x01\x00\x00\x00\x04d1:ae".to_vec()]
-}
-
-#[test]
-fn any_bytes_are_put_and_got_back() {
-    for bytes in odd_files() {
-        let (_dir, store) = new_store();
-        let manifest = manifest(1, &bytes);
-        assert_eq!(put(&store, &manifest, &bytes), (Ok(()), Ok(())));
+    for bytes in [vec![], not_utf8, noise(CHUNK).0, noise(CHUNK + 1).0, noise(3 << 20).0, b"\x02\0\0\0\x04d1:ae".into()]
+    {
+        let (dir, store) = new_store();
+        assert_eq!(put(&store, 1, &bytes), (Ok(()), Ok(())));
         assert_eq!(kept(&store), std::slice::from_ref(&bytes));
-
-        let served = || Served {
-            file: store.open_content(&manifest.content).unwrap(),
-            content: Some(manifest.content),
-            len_bytes: manifest.content.len_bytes,
-        };
-        let (dir, mut arrival) = new_arrival();
-        assert_eq!(get(&mut arrival, Some(manifest.content), served()), Ok(manifest.content));
-        arrival.finish().unwrap();
-        assert_eq!(fs::read(dir.path().join("received")).unwrap(), bytes);
+        assert_eq!((files_in(dir.path(), "tmp"), files_in(dir.path(), "partial")), (0, 0));
+        let list = store.pieces(&manifest(1, &bytes).content);
+        assert_eq!(list.unwrap_or_default(), pieces_of(&bytes).to_bytes(), "kept for those who will ask");
     }
 }
 
 #[test]
 fn what_is_there_is_not_sent_again() {
     let (_dir, store) = new_store();
-    let manifest = manifest(1, b"bytes");
-    put(&store, &manifest, b"bytes").0.unwrap();
-    assert_eq!(put(&store, &manifest, b"never read"), (Ok(()), Ok(())));
+    let bytes = noise(300_000).0;
+    put(&store, 1, &bytes).0.unwrap();
+    assert_eq!(put_as(&store, &manifest(1, &bytes), &bytes, b"never read"), (Ok(()), Ok(())));
 }
 
 #[test]
-fn a_later_version_is_not_replaced_by_an_earlier_one() {
+fn who_stores_an_earlier_version_hears_of_the_later_one() {
     let (_dir, store) = new_store();
-    put(&store, &manifest(2, b"two"), b"two").0.unwrap();
+    put(&store, 2, b"two").0.unwrap();
     let outdated = Err(MoveError::Outdated(manifest(2, b"two").holding()));
-    assert_eq!(put(&store, &manifest(1, b"one"), b"one"), (outdated.clone(), outdated));
+    assert_eq!(put(&store, 1, b"one"), (outdated.clone(), outdated));
     assert_eq!(kept(&store), [b"two"]);
 }
 
 #[test]
-fn damaged_bytes_leave_nothing_behind() {
+fn what_says_removed_needs_no_bytes() {
+    let (_dir, store) = new_store();
+    put(&store, 1, b"bytes").0.unwrap();
+    let removed = Manifest { content: Content::REMOVED, ..manifest(2, b"") };
+    let question = Put { manifest: removed.clone(), left: None, fresh: true, from: ME };
+    let (near, far) = connected(
+        |mut stream| upload(&mut stream, &question, None, &exchange()),
+        |mut stream| {
+            let Question::Put(put) = read_question(&mut stream).unwrap() else { panic!("not a put") };
+            serve_put(&mut stream, &put, &store, &exchange())
+        },
+    );
+    assert_eq!((near, far), (Ok(()), Ok(())));
+    assert_eq!(store.get(&name().key()), Some(removed));
+}
+
+#[test]
+fn damaged_bytes_are_never_kept() {
     let (dir, store) = new_store();
     let damaged = Err(MoveError::Damaged);
-    assert_eq!(put(&store, &manifest(1, b"good"), b"evil"), (damaged.clone(), damaged));
-    assert_eq!(files_in(dir.path()), 0);
+    assert_eq!(put_as(&store, &manifest(1, b"good"), b"good", b"evil"), (damaged.clone(), damaged.clone()));
+    assert_eq!((files_in(dir.path(), "content"), files_in(dir.path(), "partial")), (0, 0));
+    let good = noise(300_000).0;
+    let mut evil = good.clone();
+    evil[200_000] ^= 1;
+    assert_eq!(put_as(&store, &manifest(1, &good), &good, &evil), (damaged.clone(), damaged.clone()));
+    assert_eq!(put_as(&store, &manifest(1, &good), &evil, &good), (damaged.clone(), damaged), "the list is wrong");
+    assert_eq!(files_in(dir.path(), "content"), 0);
+}
+
+/// A stream on which the byte at `flip` is damaged on its way out, once.
+struct Damaging<S> {
+    stream: S,
+    sent: u64,
+    flip: u64,
+}
+
+impl<S: Read> Read for Damaging<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl<S: Write> Write for Damaging<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut bytes = bytes.to_vec();
+        if let Some(byte) = self.flip.checked_sub(self.sent).and_then(|at| bytes.get_mut(at as usize)) {
+            *byte ^= 1;
+        }
+        let written = self.stream.write(&bytes)?;
+        self.sent += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[test]
+fn a_chunk_damaged_on_its_way_is_sent_again_and_no_other() {
+    let (_dir, store) = new_store();
+    let (bytes, pieces) = noise(1 << 20);
+    let question = Put { manifest: manifest(1, &bytes), left: None, fresh: true, from: ME };
+    let give = |stream: TcpStream| {
+        let mut stream = Damaging { stream, sent: 0, flip: 600_000 };
+        let payload = Payload { pieces: &pieces, file: &file(&bytes) };
+        (upload(&mut stream, &question, Some(payload), &exchange()), stream.sent)
+    };
+    let ((outcome, sent), _) = connected(give, |mut stream| {
+        let Question::Put(put) = read_question(&mut stream).unwrap() else { panic!("not a put") };
+        serve_put(&mut stream, &put, &store, &exchange())
+    });
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(kept(&store), std::slice::from_ref(&bytes));
+    let once = (bytes.len() + CHUNK) as u64;
+    assert!((once..once + 2000).contains(&sent), "{sent}");
+}
+
+#[test]
+fn an_upload_that_broke_off_goes_on() {
+    let (dir, store) = new_store();
+    let (bytes, pieces) = noise(1 << 20);
+    let question = Put { manifest: manifest(1, &bytes), left: None, fresh: true, from: ME };
+    let die = |mut stream: TcpStream| {
+        let mut first = frame::bytes(&Question::Put(question.clone()).encode());
+        first.extend(pieces.to_bytes());
+        first.extend(&bytes[..10 * CHUNK + 77]);
+        stream.write_all(&first).unwrap();
+        assert!(matches!(read_reply(&mut stream), Ok(Reply::Lacks(_))));
+        stream.shutdown(Shutdown::Write).unwrap();
+    };
+    let serve = |mut stream: TcpStream| {
+        let Question::Put(put) = read_question(&mut stream).unwrap() else { panic!("not a put") };
+        serve_put(&mut stream, &put, &store, &exchange())
+    };
+    assert!(matches!(connected(die, serve).1, Err(MoveError::Unreachable(_))));
+    assert_eq!(files_in(dir.path(), "partial"), 2);
+    let give = |stream: TcpStream| {
+        let mut stream = Damaging { stream, sent: 0, flip: u64::MAX };
+        let payload = Payload { pieces: &pieces, file: &file(&bytes) };
+        (upload(&mut stream, &question, Some(payload), &exchange()), stream.sent)
+    };
+    let ((outcome, sent), _) = connected(give, serve);
+    assert_eq!(outcome, Ok(()));
+    assert!(sent < (6 * CHUNK + 2000) as u64, "{sent}");
+    assert_eq!(kept(&store), [bytes]);
+    assert_eq!(files_in(dir.path(), "partial"), 0);
 }
 
 #[test]
 fn a_source_that_shrank_is_the_senders_own_trouble() {
-    let (dir, store) = new_store();
-    let (sender, receiver) = put(&store, &manifest(1, b"long ago it was longer"), b"short");
+    let (_dir, store) = new_store();
+    let bytes = noise(200_000).0;
+    let (sender, receiver) = put_as(&store, &manifest(1, &bytes), &bytes, &bytes[..150_000]);
     assert!(matches!(sender, Err(MoveError::Local(_))), "{sender:?}");
     assert!(matches!(receiver, Err(MoveError::Unreachable(_))), "{receiver:?}");
-    assert_eq!(files_in(dir.path()), 0);
-}
-
-#[test]
-fn a_sender_that_falls_silent_leaves_nothing_behind() {
-    let (dir, store) = new_store();
-    let manifest = manifest(1, b"bytes");
-    let start = |mut stream: TcpStream| {
-        assert_eq!(read_reply(&mut stream), Ok(Reply::Go));
-        stream.write_all(b"by").unwrap();
-        // Waits until the other side gives up.
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-    };
-    let (_, outcome) = connected(start, |mut stream| {
-        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        serve_put(&mut stream, &manifest, &store)
-    });
-    assert_eq!(outcome, Err(MoveError::Unreachable("it fell silent".to_owned())));
-    assert_eq!(files_in(dir.path()), 0);
+    assert!(kept(&store).is_empty());
 }
 
 #[test]
 fn a_full_disk_reaches_the_sender_as_a_refusal() {
     let Some(disk) = SmallDisk::mount() else { return };
+    let large = noise(32 << 20).0;
     let store = Store::open(disk.path(), None).unwrap();
-    let large = noise(2 << 20);
-    let (sender, receiver) = put(&store, &manifest(1, &large), &large);
+    let (sender, receiver) = put(&store, 1, &large);
     assert_eq!(sender, Err(MoveError::Refused("no space left on its disk".to_owned())));
     assert!(matches!(receiver, Err(MoveError::Local(_))), "{receiver:?}");
-    assert_eq!(files_in(disk.path()), 0);
-    assert_eq!(put(&store, &manifest(1, b"fits"), b"fits"), (Ok(()), Ok(())));
+    assert_eq!((files_in(disk.path(), "content"), files_in(disk.path(), "partial")), (0, 0));
+    assert_eq!(put(&store, 1, b"fits"), (Ok(()), Ok(())));
 }
 
 #[test]
-fn a_requester_without_room_blames_itself_and_leaves_nothing_behind() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let bytes = noise(2 << 20);
-    let mut arrival = Arrival::at(&disk.path().join("received")).unwrap();
-    let outcome = get(&mut arrival, Some(manifest(1, &bytes).content), known(&bytes));
-    assert!(matches!(&outcome, Err(MoveError::Local(reason)) if reason.starts_with("no space left")), "{outcome:?}");
-    drop(arrival);
-    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_connection_that_ends_anywhere_is_refused() {
+fn a_put_that_ends_anywhere_is_refused() {
     let mut conversation = Vec::new();
-    frame::write(&mut conversation, &Opening::Put { manifest: manifest(1, b"bytes"), from: ME }.encode()).unwrap();
+    let opening = Question::Put(Put { manifest: manifest(1, b"bytes"), left: None, fresh: true, from: ME });
+    frame::write(&mut conversation, &opening.encode()).unwrap();
     let opening_len = conversation.len();
     conversation.extend_from_slice(b"bytes");
-    let (dir, store) = new_store();
+    let (_dir, store) = new_store();
     for len in 0..conversation.len() {
         let mut stream = Recorded { said: &conversation[..len], heard: Vec::new() };
-        match read_opening(&mut stream) {
+        match read_question(&mut stream) {
             Err(BadFrame::Io(_)) => assert!(len < opening_len),
-            Ok(Opening::Put { manifest, .. }) => {
-                let outcome = serve_put(&mut stream, &manifest, &store);
+            Ok(Question::Put(put)) => {
+                let outcome = serve_put(&mut stream, &put, &store, &exchange());
                 assert!(matches!(outcome, Err(MoveError::Unreachable(_))), "{outcome:?}");
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(files_in(dir.path()), 0, "{len}");
     }
+    assert!(kept(&store).is_empty());
 }
 
 #[test]
 fn a_refusal_is_heard() {
+    let question = Put { manifest: manifest(1, b""), left: None, fresh: true, from: ME };
+    let pieces = pieces_of(b"");
     let (outcome, _) = connected(
-        |mut stream| upload(&mut stream, &manifest(1, b""), file(b""), ME),
+        |mut stream| upload(&mut stream, &question, Some(Payload { pieces: &pieces, file: &file(b"") }), &exchange()),
         |mut stream| {
-            read_opening(&mut stream).unwrap();
-            refuse(&mut stream, "busy: try later").unwrap();
+            let Question::Put(put) = read_question(&mut stream).unwrap() else { panic!("not a put") };
+            decline_put(&mut stream, &put, "busy: try later").unwrap();
         },
     );
     assert_eq!(outcome, Err(MoveError::Refused("busy: try later".to_owned())));
 }
 
-fn new_arrival() -> (TempDir, Arrival) {
-    let dir = tempdir().unwrap();
-    let arrival = Arrival::at(&dir.path().join("received")).unwrap();
-    (dir, arrival)
+/// What a holder does with a file.
+#[derive(Clone)]
+enum Manner {
+    /// It gives it.
+    Honest,
+    /// It waits so many milliseconds before each answer.
+    Slow(u64),
+    /// It dies after so many bytes.
+    Dies(u64),
+    /// It has wrong bytes.
+    Lies,
+    /// It has a part of it, and gets no more.
+    Part(Arc<Partial>),
+    /// It does not have it.
+    Missing,
 }
 
-/// Downloads from one holder.
-fn get(arrival: &mut Arrival, wanted: Option<Content>, served: Served) -> Result<Content, MoveError> {
-    let name = FileName::parse("4103").unwrap();
-    let take = |mut stream| download(&mut stream, &name, wanted, ME, arrival, |_| {});
-    let give = |mut stream| {
-        let Opening::Get { offset, .. } = read_opening(&mut stream).unwrap() else { panic!("not a get") };
-        // A requester that hangs up is tested by its own words.
-        let _ = serve_get(&mut stream, Some(served), offset);
-    };
-    connected(take, give).0
+/// Several holders behind doors of their own.
+struct Holders {
+    contacts: Vec<Contact>,
+    /// How many bytes each has sent.
+    sent: Vec<Arc<AtomicU64>>,
+    asked: Vec<Arc<AtomicU64>>,
+    closing: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
-/// Downloads from a holder that dies after `len` bytes.
-fn get_cut_short(arrival: &mut Arrival, wanted: Content, bytes: &[u8]) -> Result<Content, MoveError> {
-    let name = FileName::parse("4103").unwrap();
-    let take = |mut stream| download(&mut stream, &name, Some(wanted), ME, arrival, |_| {});
-    let die = |mut stream: TcpStream| {
-        read_opening(&mut stream).unwrap();
-        send(&mut stream, &Reply::Here { len_bytes: wanted.len_bytes, hash: Some(wanted.hash) }).unwrap();
-        stream.write_all(bytes).unwrap();
-        stream.shutdown(Shutdown::Both).unwrap();
-    };
-    connected(take, die).0
+/// Counts what is sent, and does as its holder would.
+struct Mannered {
+    stream: TcpStream,
+    sent: Arc<AtomicU64>,
+    manner: Manner,
 }
 
-fn known(bytes: &[u8]) -> Served {
+impl Read for Mannered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Mannered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.manner {
+            Manner::Slow(millis) => thread::sleep(Duration::from_millis(millis)),
+            Manner::Dies(after) if self.sent.load(Ordering::Relaxed) > after => {
+                self.stream.shutdown(Shutdown::Both)?;
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            _ => {}
+        }
+        let written = self.stream.write(bytes)?;
+        self.sent.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Holders {
+    fn of(bytes: &[u8], manners: &[Manner]) -> Holders {
+        let closing = Arc::new(AtomicBool::new(false));
+        let mut holders =
+            Holders { contacts: Vec::new(), sent: Vec::new(), asked: Vec::new(), closing, threads: Vec::new() };
+        let exchange = Arc::new(exchange());
+        for (number, manner) in manners.iter().enumerate() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            holders.contacts.push(Contact { id: Id::numbered(number as u8), addr: listener.local_addr().unwrap() });
+            let (sent, asked) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+            holders.sent.push(sent.clone());
+            holders.asked.push(asked.clone());
+            let (bytes, manner, closing, exchange) =
+                (bytes.to_vec(), manner.clone(), holders.closing.clone(), exchange.clone());
+            holders.threads.push(thread::spawn(move || {
+                thread::scope(|scope| {
+                    while let Ok((stream, _)) = listener.accept() {
+                        if closing.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        asked.fetch_add(1, Ordering::Relaxed);
+                        let mannered = Mannered { stream, sent: sent.clone(), manner: manner.clone() };
+                        scope.spawn(|| serve(mannered, &bytes, &exchange));
+                    }
+                });
+            }));
+        }
+        holders
+    }
+
+    fn sent(&self) -> Vec<u64> {
+        self.sent.iter().map(|sent| sent.load(Ordering::Relaxed)).collect()
+    }
+}
+
+impl Drop for Holders {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.contacts.iter().for_each(|contact| drop(TcpStream::connect(contact.addr)));
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
+    while let Ok(Question::Get(get)) = read_question(&mut stream) {
+        let content = manifest(1, bytes).content;
+        let whole = |bytes: &[u8]| Served::Whole { file: file(bytes), content, pieces: Some(pieces_of_good(content)) };
+        let served = match &stream.manner {
+            Manner::Missing => None,
+            Manner::Part(partial) => Some(Served::Growing(partial.clone())),
+            Manner::Lies => Some(whole(&vec![b'x'; bytes.len()])),
+            Manner::Honest | Manner::Slow(_) | Manner::Dies(_) if get.content.is_none() => {
+                Some(Served::Lying { file: file(bytes), len_bytes: bytes.len() as u64 })
+            }
+            Manner::Honest | Manner::Slow(_) | Manner::Dies(_) => Some(whole(bytes)),
+        };
+        if serve_get(&mut stream, &get, served, exchange, HERE).is_err() {
+            return;
+        }
+    }
+}
+
+/// The lists of what tests give, by content.
+fn pieces_of_good(content: Content) -> Pieces {
+    noise_pieces().lock().unwrap()[&content].clone()
+}
+
+fn noise_pieces() -> &'static Mutex<BTreeMap<Content, Pieces>> {
+    static KNOWN: Mutex<BTreeMap<Content, Pieces>> = Mutex::new(BTreeMap::new());
+    &KNOWN
+}
+
+fn good(len: usize) -> Vec<u8> {
+    let (bytes, pieces) = noise(len);
+    noise_pieces().lock().unwrap().insert(pieces.content(), pieces);
+    bytes
+}
+
+/// Lines without a pool.
+struct Fresh;
+
+impl Lines for Fresh {
+    fn idle(&self, _to: SocketAddr) -> Option<TcpStream> {
+        None
+    }
+
+    fn call(&self, to: SocketAddr) -> Result<TcpStream, MoveError> {
+        let line = TcpStream::connect(to).map_err(|error| unreachable_by(&error))?;
+        line.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Ok(line)
+    }
+
+    fn keep(&self, _to: SocketAddr, _line: TcpStream) {}
+}
+
+struct Taken {
+    outcome: Result<(), MoveError>,
+    told: Vec<Told>,
+}
+
+fn take_to(destination: &Path, bytes: &[u8], holders: &[Contact], exchange: &Exchange) -> Taken {
+    let name = name();
     let content = manifest(1, bytes).content;
-    Served { file: file(bytes), content: Some(content), len_bytes: content.len_bytes }
+    let order = Order { name: &name, content, me: ME, port: 7, destination, seed: 7 };
+    let told = Mutex::new(Vec::new());
+    let outcome = take(&order, holders, &Fresh, exchange, &|one| told.lock().unwrap().push(one));
+    if outcome.is_ok() {
+        assert!(fs::read(destination).unwrap() == bytes);
+    }
+    Taken { outcome, told: told.into_inner().unwrap() }
 }
 
-fn unknown(bytes: &[u8]) -> Served {
-    Served { content: None, ..known(bytes) }
+fn destination() -> (TempDir, PathBuf) {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("received_4103.pdf");
+    (dir, path)
 }
 
 #[test]
-fn a_download_continues_where_the_first_holder_died() {
-    let bytes = noise(300_000);
-    let wanted = manifest(1, &bytes).content;
-    for second in [known(&bytes), unknown(&bytes)] {
-        let (dir, mut arrival) = new_arrival();
-        let died = get_cut_short(&mut arrival, wanted, &bytes[..123_456]);
-        assert!(matches!(died, Err(MoveError::Unreachable(_))), "{died:?}");
-        assert_eq!(arrival.len_bytes(), 123_456);
-        assert_eq!(get(&mut arrival, Some(wanted), second), Ok(wanted));
-        arrival.finish().unwrap();
-        assert_eq!(fs::read(dir.path().join("received")).unwrap(), bytes);
+fn any_content_is_got() {
+    for len in [0, 1, CHUNK, CHUNK + 1, 3 << 20, (20 << 20) + 7] {
+        let bytes = good(len);
+        let (dir, destination) = destination();
+        let holders = Holders::of(&bytes, &[Manner::Honest]);
+        let taken = take_to(&destination, &bytes, &holders.contacts, &exchange());
+        assert_eq!(taken.outcome, Ok(()), "{len}");
+        assert_eq!(taken.told, [Told::Receiving(Id::numbered(0))]);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        assert!(holders.sent()[0] < (len + len / 1000 + 2000) as u64, "{len}");
     }
 }
 
 #[test]
-fn wrong_bytes_of_one_holder_are_made_good_by_the_next() {
-    let wanted = manifest(1, b"good bytes").content;
-    let liar = || Served { file: file(b"evil bytes"), ..known(b"good bytes") };
-    let (dir, mut arrival) = new_arrival();
-    assert_eq!(get(&mut arrival, Some(wanted), liar()), Err(MoveError::Damaged));
-    assert_eq!(arrival.len_bytes(), 0);
-    get_cut_short(&mut arrival, wanted, b"evil").unwrap_err();
-    assert_eq!(get(&mut arrival, Some(wanted), known(b"good bytes")), Err(MoveError::Damaged), "half of each");
-    assert_eq!(get(&mut arrival, Some(wanted), known(b"good bytes")), Ok(wanted));
-    arrival.finish().unwrap();
-    assert_eq!(fs::read(dir.path().join("received")).unwrap(), b"good bytes");
+fn long_content_comes_from_all_holders_at_once_and_short_content_from_one() {
+    let manners = [Manner::Slow(1), Manner::Slow(1), Manner::Slow(1)];
+    for (len, from) in [(20 << 20, 3), (2 << 20, 1)] {
+        let bytes = good(len);
+        let holders = Holders::of(&bytes, &manners);
+        assert_eq!(take_to(&destination().1, &bytes, &holders.contacts, &exchange()).outcome, Ok(()));
+        assert_eq!(holders.sent().iter().filter(|sent| **sent > CHUNK as u64).count(), from, "{:?}", holders.sent());
+    }
 }
 
 #[test]
-fn a_holder_of_something_else_takes_nothing_away() {
-    let wanted = manifest(1, b"good bytes").content;
-    let (_dir, mut arrival) = new_arrival();
-    get_cut_short(&mut arrival, wanted, b"good").unwrap_err();
-    assert_eq!(get(&mut arrival, Some(wanted), known(b"other")), Err(MoveError::Damaged));
-    assert_eq!(arrival.len_bytes(), 4);
+fn one_that_dies_and_one_that_lies_cost_little_and_are_told() {
+    let bytes = good(20 << 20);
+    let (_dir, destination) = destination();
+    let holders = Holders::of(&bytes, &[Manner::Lies, Manner::Dies(3 << 20), Manner::Slow(1)]);
+    let Taken { outcome, told } = take_to(&destination, &bytes, &holders.contacts, &exchange());
+    assert_eq!(outcome, Ok(()));
+    let failed: Vec<&Told> = told.iter().filter(|told| matches!(told, Told::Failed(..))).collect();
+    assert!(failed.contains(&&Told::Failed(Id::numbered(0), MoveError::Damaged)), "{told:?}");
+    assert_eq!(holders.asked[0].load(Ordering::Relaxed), 1, "a liar is asked once");
+    assert!(holders.sent().iter().sum::<u64>() < (24 << 20), "{:?}", holders.sent());
+}
+
+#[test]
+fn short_content_is_got_from_the_next_where_one_fails() {
+    for len in [1000, 1 << 20] {
+        let bytes = good(len);
+        let (_dir, destination) = destination();
+        let holders = Holders::of(&bytes, &[Manner::Missing, Manner::Lies, Manner::Honest]);
+        let Taken { outcome, told } = take_to(&destination, &bytes, &holders.contacts, &exchange());
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(told[0], Told::Failed(Id::numbered(0), MoveError::Missing));
+        assert!(told.contains(&Told::Failed(Id::numbered(1), MoveError::Damaged)), "{told:?}");
+    }
+}
+
+#[test]
+fn when_all_fail_the_last_says_why_and_nothing_wrong_is_kept() {
+    for (manners, error) in [(vec![Manner::Missing, Manner::Lies], MoveError::Damaged), (vec![], MoveError::Missing)] {
+        let bytes = good(1 << 20);
+        let (dir, destination) = destination();
+        let holders = Holders::of(&bytes, &manners);
+        assert_eq!(take_to(&destination, &bytes, &holders.contacts, &exchange()).outcome, Err(error));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn the_next_order_goes_on_where_the_last_one_stopped() {
+    let bytes = good(2 << 20);
+    let (_dir, destination) = destination();
+    let first = Holders::of(&bytes, &[Manner::Dies(1 << 20)]);
+    let outcome = take_to(&destination, &bytes, &first.contacts, &exchange()).outcome;
+    assert!(matches!(outcome, Err(MoveError::Unreachable(_))), "{outcome:?}");
+    let second = Holders::of(&bytes, &[Manner::Honest]);
+    assert_eq!(take_to(&destination, &bytes, &second.contacts, &exchange()).outcome, Ok(()));
+    let both = first.sent()[0] + second.sent()[0];
+    assert!(both < (bytes.len() + 10 * CHUNK) as u64, "{both}");
+    assert!(second.sent()[0] < (bytes.len() / 2 + 8 * CHUNK) as u64);
+}
+
+/// A partial with these chunks of the bytes.
+fn part(dir: &TempDir, bytes: &[u8], chunks: std::ops::Range<u64>) -> Arc<Partial> {
+    let pieces = pieces_of(bytes);
+    let partial = Partial::open(&Place::within(dir.path(), &pieces.content()), &pieces).unwrap();
+    for index in chunks {
+        let chunk = &bytes[pieces.start(index) as usize..][..pieces.chunk_len(index) as usize];
+        partial.accept(index, chunk).unwrap();
+    }
+    Arc::new(partial)
+}
+
+#[test]
+fn those_who_have_a_part_give_it() {
+    let bytes = good(5 << 20);
+    let (one, two) = (tempdir().unwrap(), tempdir().unwrap());
+    let manners = [Manner::Part(part(&one, &bytes, 0..40)), Manner::Part(part(&two, &bytes, 40..80))];
+    let holders = Holders::of(&bytes, &manners);
+    assert_eq!(take_to(&destination().1, &bytes, &holders.contacts, &exchange()).outcome, Ok(()));
+    assert!(holders.sent().iter().all(|sent| *sent > (2 << 20)), "{:?}", holders.sent());
+}
+
+#[test]
+fn what_comes_to_a_giver_later_is_heard_of() {
+    let bytes = good(5 << 20);
+    let dir = tempdir().unwrap();
+    let partial = part(&dir, &bytes, 0..40);
+    let holders = Holders::of(&bytes, &[Manner::Part(partial.clone())]);
+    let (_dir, destination) = destination();
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| take_to(&destination, &bytes, &holders.contacts, &exchange()).outcome);
+        while holders.sent()[0] < 40 * CHUNK as u64 {
+            thread::yield_now();
+        }
+        for index in 40..80 {
+            let chunk = &bytes[index * CHUNK..][..CHUNK];
+            partial.accept(index as u64, chunk).unwrap();
+        }
+        assert_eq!(taking.join().unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn takers_hear_of_each_other_and_get_on() {
+    let bytes = good(6 << 20);
+    let dir = tempdir().unwrap();
+    // The holder dies half-way; another taker has the rest.
+    let other = Holders::of(&bytes, &[Manner::Part(part(&dir, &bytes, 0..96))]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let holder = Contact { id: ME, addr: listener.local_addr().unwrap() };
+    let (taker, list) = (other.contacts[0].addr, pieces_of(&bytes).to_bytes());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = listener.accept().unwrap().0;
+            read_question(&mut stream).unwrap();
+            let bits = ChunkSet::none(96).as_bytes().to_vec();
+            send(&mut stream, &Reply::Holds { bits: Some(bits), takers: vec![taker] }).unwrap();
+            assert_eq!(read_question(&mut stream).unwrap(), Question::Hashes);
+            send(&mut stream, &Reply::Hashes).unwrap();
+            stream.write_all(&list).unwrap();
+            // Idle questions until the taker has all from elsewhere.
+            while let Ok(Question::Want(_)) = read_question(&mut stream) {
+                send(&mut stream, &Reply::Give { run: 0..0, new: vec![], takers: vec![] }).unwrap();
+            }
+        });
+        assert_eq!(take_to(&destination().1, &bytes, &[holder], &exchange()).outcome, Ok(()));
+    });
+    assert!(other.sent()[0] > 6 << 20);
+}
+
+#[test]
+fn a_list_that_proves_nothing_is_not_believed() {
+    let bytes = good(1 << 20);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let holder = Contact { id: ME, addr: listener.local_addr().unwrap() };
+    let mut list = pieces_of(&bytes).to_bytes();
+    list[99] ^= 4;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = listener.accept().unwrap().0;
+            read_question(&mut stream).unwrap();
+            send(&mut stream, &Reply::Holds { bits: None, takers: vec![] }).unwrap();
+            read_question(&mut stream).unwrap();
+            send(&mut stream, &Reply::Hashes).unwrap();
+            stream.write_all(&list).unwrap();
+        });
+        let (dir, destination) = destination();
+        let outcome = take_to(&destination, &bytes, &[holder], &exchange()).outcome;
+        assert_eq!(outcome, Err(MoveError::Damaged));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn what_is_not_here_cannot_be_wanted() {
+    let bytes = good(1 << 20);
+    let dir = tempdir().unwrap();
+    let partial = part(&dir, &bytes, 0..4);
+    for wanted in [2..5, 15..17, 0..u64::MAX] {
+        let get = Get { name: name(), content: Some(manifest(1, &bytes).content), from: ME, port: 7 };
+        let (near, far) = connected(
+            |mut stream| {
+                ask(&mut stream, &Question::Get(get.clone())).unwrap();
+                let Reply::Holds { bits: Some(bits), .. } = read_reply(&mut stream).unwrap() else { panic!("not all") };
+                assert_eq!(bits, [0xf0, 0]);
+                ask(&mut stream, &Question::Want(wanted)).unwrap();
+                read_reply(&mut stream)
+            },
+            |mut stream| {
+                let Question::Get(get) = read_question(&mut stream).unwrap() else { panic!("not a get") };
+                serve_get(&mut stream, &get, Some(Served::Growing(partial.clone())), &exchange(), HERE)
+            },
+        );
+        assert!(matches!(near, Err(MoveError::Refused(_))), "{near:?}");
+        assert!(matches!(far, Err(MoveError::Refused(_))), "{far:?}");
+    }
+}
+
+#[test]
+fn a_requester_without_room_blames_itself_and_leaves_nothing_behind() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let bytes = good(32 << 20);
+    let holders = Holders::of(&bytes, &[Manner::Honest, Manner::Honest]);
+    let outcome = take_to(&disk.path().join("received"), &bytes, &holders.contacts, &exchange()).outcome;
+    assert!(matches!(&outcome, Err(MoveError::Local(reason)) if reason.starts_with("no space left")), "{outcome:?}");
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_file_nobody_knows_the_hash_of_is_checked_by_what_its_holder_sent() {
-    let bytes = noise(100_000);
-    let (_dir, mut arrival) = new_arrival();
-    assert_eq!(get(&mut arrival, None, unknown(&bytes)), Ok(manifest(1, &bytes).content));
+    let bytes = good(100_000);
+    let get = Get { name: name(), content: None, from: ME, port: 7 };
+    let holders = Holders::of(&bytes, &[Manner::Missing, Manner::Dies(0), Manner::Honest]);
+    let (dir, destination) = destination();
+    let told = Mutex::new(Vec::new());
+    let outcome = fetch(&get, &holders.contacts, &destination, &Fresh, &|one| told.lock().unwrap().push(one));
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(fs::read(&destination).unwrap(), bytes);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    assert_eq!(told.into_inner().unwrap().last(), Some(&Told::Receiving(Id::numbered(2))));
 }
 
 #[test]
-fn what_has_grown_beyond_the_holders_file_starts_again() {
-    let (_dir, mut arrival) = new_arrival();
-    get_cut_short(&mut arrival, manifest(1, b"long file").content, b"long").unwrap_err();
-    assert_eq!(get(&mut arrival, None, unknown(b"abc")), Err(MoveError::Damaged));
-    assert_eq!(get(&mut arrival, None, unknown(b"abc")), Ok(manifest(1, b"abc").content));
+fn an_inspection_says_which_versions_are_here_and_whether_they_are_right() {
+    use crate::ground::{Copy, Health};
+    let (dir, store) = new_store();
+    let bytes = noise(300_000).0;
+    put(&store, 1, b"one").0.unwrap();
+    put(&store, 2, &bytes).0.unwrap();
+    let ask = |verify| {
+        connected(
+            |mut stream| inspect(&mut stream, &name(), verify).unwrap(),
+            |mut stream| {
+                let Question::Inspect { name, verify } = read_question(&mut stream).unwrap() else { panic!() };
+                serve_inspect(&mut stream, &store, &name, verify).unwrap()
+            },
+        )
+    };
+    let both = |one, two| {
+        let copy = |manifest, health| Copy { manifest, health };
+        vec![copy(manifest(2, &bytes), two), copy(manifest(1, b"one"), one)]
+    };
+    assert_eq!(ask(false).0, both(Health::Here, Health::Here));
+    assert_eq!(ask(true).0, both(Health::Verified, Health::Verified));
+    let content = blake3::hash(&bytes).to_hex();
+    let damaged = File::options().write(true).open(dir.path().join("content").join(content.as_str())).unwrap();
+    damaged.write_all_at(b"evil", 70_000).unwrap();
+    let bad = Health::Damaged { bad: 1, chunks: 5 };
+    assert_eq!(ask(true), (both(Health::Verified, bad), vec![manifest(2, &bytes)]));
+    assert_eq!(store.versions(&name().key()), [manifest(1, b"one")]);
 }
 
 #[test]
-fn a_file_that_is_not_there_is_missing() {
-    let (_dir, mut arrival) = new_arrival();
-    let name = FileName::parse("4103").unwrap();
-    let (outcome, _) = connected(
-        |mut stream| download(&mut stream, &name, None, ME, &mut arrival, |_| panic!("nothing is here")),
-        |mut stream| {
-            read_opening(&mut stream).unwrap();
-            serve_get(&mut stream, None, 0).unwrap_err()
-        },
-    );
-    assert_eq!(outcome, Err(MoveError::Missing));
-}
-
-#[test]
-fn the_length_is_told_before_the_first_byte() {
-    let (_dir, mut arrival) = new_arrival();
-    let mut here = Vec::new();
-    frame::write(&mut here, &Reply::Here { len_bytes: 7, hash: None }.encode()).unwrap();
-    let mut stream = Recorded { said: &here, heard: Vec::new() };
-    let mut told = 0;
-    let name = FileName::parse("4103").unwrap();
-    download(&mut stream, &name, None, ME, &mut arrival, |len_bytes| told = len_bytes).unwrap_err();
-    assert_eq!(told, 7);
+fn a_list_of_any_length_is_told() {
+    for len in [0, 1, 100, 101, 250] {
+        let names = (0..len).map(|number| FileName::parse(&format!("file {number}")).unwrap());
+        let manifests: Vec<Manifest> = names.map(|name| Manifest { name, ..manifest(1, b"") }).collect();
+        let (heard, _) = connected(
+            |mut stream| list(&mut stream),
+            |mut stream| {
+                assert_eq!(read_question(&mut stream).unwrap(), Question::List);
+                serve_list(&mut stream, &manifests).unwrap();
+            },
+        );
+        assert_eq!(heard, Ok(manifests));
+    }
 }
 
 /// A stream whose other end has said everything already.
@@ -350,8 +756,8 @@ impl Write for Recorded<'_> {
 proptest! {
     #[test]
     fn any_frame_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = read_opening(&mut &bytes[..]);
-        let _ = Opening::decode(&bytes);
+        let _ = read_question(&mut &bytes[..]);
+        let _ = Question::decode(&bytes);
         let _ = Reply::decode(&bytes);
     }
 }

@@ -4,7 +4,7 @@ use super::EXAMPLES;
 use super::kademlia::KademliaOptions;
 use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
 use crate::ground::{Contact, Naming};
-use crate::live::{Config, Folders, Identity, Kind};
+use crate::live::{Config, Folders, Identity, Kind, Limits};
 use crate::peer::Start;
 use crate::store::scrub::Pace;
 use clap::parser::ValueSource;
@@ -73,6 +73,12 @@ struct PeerOptions {
     /// Port of peer 0; peer N listens on this one + N
     #[arg(long, env = "P2P_BASE_PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
+    /// Most bytes a second it sends in files: 500K, 1.5M (K, M, G, T of 1024) [default: no limit]
+    #[arg(long, env = "P2P_LIMIT_UP", value_name = "BYTES", value_parser = rate)]
+    limit_up: Option<u64>,
+    /// Most bytes a second it receives in files
+    #[arg(long, env = "P2P_LIMIT_DOWN", value_name = "BYTES", value_parser = rate)]
+    limit_down: Option<u64>,
     #[command(flatten)]
     kademlia: KademliaOptions,
 }
@@ -200,7 +206,21 @@ impl PeerOptions {
         let folders = Folders::new(&self.dir, addr.port());
         let replicas = self.replicas.into();
         let (quota, scrub) = (self.quota, Pace::default());
-        Ok(Config { identity, naming, start, addr, also, folders, ping_interval, overlay, replicas, quota, scrub })
+        let limits = Limits { up: self.limit_up, down: self.limit_down };
+        Ok(Config {
+            identity,
+            naming,
+            start,
+            addr,
+            also,
+            folders,
+            ping_interval,
+            overlay,
+            replicas,
+            quota,
+            scrub,
+            limits,
+        })
     }
 }
 
@@ -214,6 +234,24 @@ fn naming_in(overlay: Kind, naming: Naming) -> Naming {
 
 /// Guess: pings closer together than this would only be noise.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The lowest limit. Below it those who wait for bytes would take us for dead.
+const LOWEST_RATE: u64 = 10 << 10;
+
+/// Bytes a second, perhaps with a fraction and the letter of a unit.
+fn rate(text: &str) -> Result<u64, String> {
+    let units = [('K', 1_u64 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
+    let unit = |(letter, unit): (char, u64)| Some((text.strip_suffix([letter, letter.to_ascii_lowercase()])?, unit));
+    let (digits, unit) = units.into_iter().find_map(unit).unwrap_or((text, 1));
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let bytes =
+        digits.parse::<f64>().ok().filter(|number| plain && number.is_finite()).map(|number| number * unit as f64);
+    match bytes.map(|bytes| bytes as u64) {
+        Some(bytes) if bytes >= LOWEST_RATE => Ok(bytes),
+        Some(_) => Err(format!("at least {}K a second, or nothing gets through", LOWEST_RATE >> 10)),
+        None => Err("not a number of bytes a second: write 1.5M, 500K, or all its digits".to_owned()),
+    }
+}
 
 /// A number of bytes, perhaps with the letter of a unit.
 fn quota(text: &str) -> Result<u64, String> {
@@ -333,6 +371,18 @@ mod tests {
         let config = read("p2p join 7@127.0.0.1:800 127.0.0.1:900 --dir here").unwrap();
         assert_eq!((config.identity, config.addr.port()), (given(7), 800));
         assert_eq!(config.folders.store, PathBuf::from("here/.p2p/800"));
+    }
+
+    #[test]
+    fn a_limit_is_a_number_of_bytes_a_second() {
+        assert_eq!(read("p2p init 2").unwrap().limits, Limits::default());
+        for (text, bytes) in [("10M", 10 << 20), ("500k", 500 << 10), ("1.5G", 3 << 29), ("10240", 10 << 10)] {
+            let limits = read(&format!("p2p init 2 --limit-up {text} --limit-down {text}")).unwrap().limits;
+            assert_eq!(limits, Limits { up: Some(bytes), down: Some(bytes) }, "{text}");
+        }
+        for text in ["fast", "M", "inf", "1e9", "0", "1K"] {
+            assert!(refused(&format!("p2p init 2 --limit-up {text}")).contains("--limit-up"), "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,367 @@
+//! Which source is asked for which chunks next: decisions alone, no bytes, no sockets.
+//!
+//! A source owes what it was asked for, and gives it in that order. Chunks that few sources have are asked for first, in
+//! runs of neighbours; each source gets as long runs as it gave fast so far. When everything is asked for, sources that
+//! are idle are asked for what slower ones still owe, and the first to give it wins.
+
+use crate::ground::{Chance, Moment};
+use crate::store::ChunkSet;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long a source should work at one run. Long enough that a question now and then costs nothing, short enough that
+/// little is asked for twice at the end. Measured by benches/transfer.rs: between a quarter and half a second all is one.
+const RUN_SECONDS: f64 = 0.35;
+/// The longest run: at the speed of a disk, as long as it is.
+const MOST_RUN_BYTES: u64 = 16 << 20;
+/// The first run of a source of unknown speed. Guess: 2 s at 1 Mbit/s.
+const FIRST_RUN_BYTES: u64 = 256 << 10;
+/// Most sources that owe one chunk.
+const MOST_DEBTORS: u8 = 2;
+/// How much the last run says about a source's speed, against all before it. Guess.
+const NEWEST_SHARE: f64 = 0.4;
+
+/// Tells the sources of one swarm apart.
+pub type SourceId = usize;
+
+/// What is to be done with a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask it for these.
+    Ask(Range<u64>),
+    /// Nothing to be asked of it now.
+    Idle,
+    /// All chunks are here.
+    Done,
+}
+
+/// Who has what, and who owes what, of one content.
+pub struct Swarm {
+    chunk_bytes: u64,
+    have: ChunkSet,
+    /// How many sources owe each chunk.
+    debtors: Vec<u8>,
+    /// How many sources have each chunk.
+    holders: Vec<u16>,
+    sources: BTreeMap<SourceId, Source>,
+    chance: Chance,
+}
+
+struct Source {
+    has: ChunkSet,
+    owes: VecDeque<Range<u64>>,
+    bytes_per_second: Option<f64>,
+    /// The chunk behind the last it was asked for.
+    behind: u64,
+    heard: Moment,
+}
+
+impl Swarm {
+    /// For content of which some chunks are here already. `chunk_bytes`: how long a chunk is.
+    pub fn new(have: ChunkSet, chunk_bytes: u64, seed: u64) -> Swarm {
+        let (debtors, holders) = (vec![0; have.of() as usize], vec![0; have.of() as usize]);
+        Swarm { chunk_bytes, have, debtors, holders, sources: BTreeMap::new(), chance: Chance::seeded(seed) }
+    }
+
+    /// Whether all chunks are here.
+    pub fn is_done(&self) -> bool {
+        self.have.is_full()
+    }
+
+    /// A source that has these chunks.
+    pub fn join(&mut self, now: Moment, id: SourceId, has: ChunkSet) {
+        has.iter().for_each(|index| self.holders[index as usize] += 1);
+        let behind = has.of();
+        self.sources.insert(id, Source { has, owes: VecDeque::new(), bytes_per_second: None, behind, heard: now });
+    }
+
+    /// A source says that it has more. True: some of that is new.
+    pub fn gained(&mut self, id: SourceId, chunks: impl IntoIterator<Item = u64>) -> bool {
+        let Some(source) = self.sources.get_mut(&id) else { return false };
+        let mut any = false;
+        for index in chunks.into_iter().filter(|index| *index < self.have.of()) {
+            if source.has.insert(index) {
+                self.holders[index as usize] += 1;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// A source is gone: others are asked for what it owed.
+    pub fn leave(&mut self, id: SourceId) {
+        let Some(source) = self.sources.remove(&id) else { return };
+        source.has.iter().for_each(|index| self.holders[index as usize] -= 1);
+        source.owes.into_iter().flatten().for_each(|index| self.debtors[index as usize] -= 1);
+    }
+
+    /// What a source owes, the next to come first.
+    pub fn owed(&self, id: SourceId) -> usize {
+        self.sources.get(&id).map_or(0, |source| source.owes.len())
+    }
+
+    /// The source gave the next chunk that it owed, and it is right.
+    pub fn arrived(&mut self, now: Moment, id: SourceId, index: u64) {
+        self.have.insert(index);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        source.heard = now;
+        let Some(run) = source.owes.front_mut().filter(|run| run.start == index) else { return };
+        run.start += 1;
+        self.debtors[index as usize] -= 1;
+        if run.is_empty() {
+            source.owes.pop_front();
+        }
+    }
+
+    /// How long a source took for so many bytes.
+    pub fn measured(&mut self, id: SourceId, bytes: u64, took: Duration) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let newest = bytes as f64 / took.as_secs_f64().max(1e-6);
+        let speed = source.bytes_per_second.map_or(newest, |old| old + (newest - old) * NEWEST_SHARE);
+        source.bytes_per_second = Some(speed);
+    }
+
+    /// What to ask of a source now.
+    pub fn next(&mut self, now: Moment, id: SourceId) -> Next {
+        if self.is_done() {
+            return Next::Done;
+        }
+        let Some(most) = self.sources.get(&id).map(|source| self.run_len(source)) else { return Next::Idle };
+        let Some(run) = self.free_run(id, most).or_else(|| self.owed_run(now, id, most)) else { return Next::Idle };
+        run.clone().for_each(|index| self.debtors[index as usize] += 1);
+        let source = self.sources.get_mut(&id).expect("it was just looked at");
+        if source.owes.is_empty() {
+            source.heard = now;
+        }
+        source.owes.push_back(run.clone());
+        source.behind = run.end;
+        Next::Ask(run)
+    }
+
+    /// How many chunks a source is asked for at once.
+    fn run_len(&self, source: &Source) -> u64 {
+        let bytes = source.bytes_per_second.map_or(FIRST_RUN_BYTES, |speed| (speed * RUN_SECONDS) as u64);
+        (bytes.min(MOST_RUN_BYTES) / self.chunk_bytes).max(1)
+    }
+
+    /// Neighbours that nobody owes, as rare as any that this source has. It goes on behind its last run if it can: else
+    /// anywhere, so that takers who begin together soon have different chunks to give to each other.
+    fn free_run(&mut self, id: SourceId, most: u64) -> Option<Range<u64>> {
+        let source = &self.sources[&id];
+        let is_free =
+            |index: u64| source.has.contains(index) && !self.have.contains(index) && self.debtors[index as usize] == 0;
+        let (mut rarity, mut count) = (u16::MAX, 0);
+        for index in (0..self.have.of()).filter(|index| is_free(*index)) {
+            match self.holders[index as usize] {
+                rarer if rarer < rarity => (rarity, count) = (rarer, 1),
+                same if same == rarity => count += 1,
+                _ => {}
+            }
+        }
+        if count == 0 {
+            return None;
+        }
+        let is_wanted = |index: &u64| is_free(*index) && self.holders[*index as usize] == rarity;
+        let start = if is_wanted(&source.behind) {
+            source.behind
+        } else {
+            let drawn = self.chance.within(0..count);
+            (0..self.have.of()).filter(is_wanted).nth(drawn as usize).expect("so many were counted")
+        };
+        let len = (start..self.have.of()).take(most as usize).take_while(is_wanted).count() as u64;
+        Some(start..start + len)
+    }
+
+    /// The last that the slowest of the others owes, if this source would be done with it earlier.
+    fn owed_run(&self, now: Moment, id: SourceId, most: u64) -> Option<Range<u64>> {
+        let source = &self.sources[&id];
+        if !source.owes.is_empty() {
+            return None;
+        }
+        let ours = Duration::from_secs_f64(RUN_SECONDS);
+        let slower = self.sources.iter().filter(|(other, _)| **other != id);
+        let slowest = slower.map(|(_, other)| (self.patience(now, other), other));
+        let mut slowest: Vec<(Duration, &Source)> = slowest.filter(|(needs, _)| *needs > ours).collect();
+        slowest.sort_by_key(|(needs, _)| std::cmp::Reverse(*needs));
+        let is_wanted = |index: &u64| {
+            source.has.contains(*index) && !self.have.contains(*index) && self.debtors[*index as usize] < MOST_DEBTORS
+        };
+        slowest.into_iter().find_map(|(_, other)| {
+            other.owes.iter().rev().find_map(|run| {
+                let end = run.clone().rev().find(is_wanted)? + 1;
+                let len = (run.start..end).rev().take(most as usize).take_while(is_wanted).count() as u64;
+                Some(end - len..end)
+            })
+        })
+    }
+
+    /// How long a source will need for what it owes; at least as long as it has been silent already.
+    fn patience(&self, now: Moment, source: &Source) -> Duration {
+        let chunks: u64 = source.owes.iter().map(|run| run.end - run.start).sum();
+        if chunks == 0 {
+            return Duration::ZERO;
+        }
+        let needs = source.bytes_per_second.map(|speed| (chunks * self.chunk_bytes) as f64 / speed.max(1.0));
+        Duration::from_secs_f64(needs.unwrap_or(0.0).min(1e9)).max(now.since(source.heard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: u64 = 64 << 10;
+
+    fn at(millis: u64) -> Moment {
+        Moment::after(Duration::from_millis(millis))
+    }
+
+    fn swarm(of: u64) -> Swarm {
+        Swarm::new(ChunkSet::none(of), CHUNK, 7)
+    }
+
+    fn asked(swarm: &mut Swarm, id: SourceId) -> Range<u64> {
+        match swarm.next(at(0), id) {
+            Next::Ask(run) => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn give(swarm: &mut Swarm, now: Moment, id: SourceId, run: Range<u64>) {
+        run.for_each(|index| swarm.arrived(now, id, index));
+    }
+
+    /// Lets sources of these speeds (chunks a second) fetch everything, each with two runs asked for ahead. Returns how
+    /// long it took in milliseconds, and how many chunks each gave.
+    fn run(swarm: &mut Swarm, speeds: &[u64]) -> (u64, Vec<u64>) {
+        let mut given = vec![0; speeds.len()];
+        let mut runs: Vec<VecDeque<Range<u64>>> = vec![VecDeque::new(); speeds.len()];
+        for millis in 0..1_000_000 {
+            for (id, speed) in speeds.iter().enumerate() {
+                while runs[id].len() < 2 {
+                    match swarm.next(at(millis), id) {
+                        Next::Ask(run) => runs[id].push_back(run),
+                        Next::Idle => break,
+                        Next::Done => return (millis, given),
+                    }
+                }
+                if *speed == 0 || millis % (1000 / speed).max(1) != 0 {
+                    continue;
+                }
+                if let Some(run) = runs[id].front_mut() {
+                    swarm.arrived(at(millis), id, run.start);
+                    swarm.measured(id, CHUNK, Duration::from_millis(1000 / speed));
+                    given[id] += 1;
+                    run.start += 1;
+                }
+                runs[id].retain(|run| !run.is_empty());
+            }
+        }
+        panic!("it never ends");
+    }
+
+    #[test]
+    fn every_chunk_is_asked_for_once_while_all_goes_well() {
+        let mut swarm = swarm(1000);
+        swarm.join(at(0), 0, ChunkSet::all(1000));
+        let (_, given) = run(&mut swarm, &[100]);
+        assert_eq!(given, [1000]);
+    }
+
+    #[test]
+    fn the_rarest_come_first_among_those_a_source_has() {
+        let mut swarm = swarm(100);
+        swarm.join(at(0), 0, ChunkSet::all(100));
+        let mut most = ChunkSet::all(100);
+        (40..43).for_each(|index| _ = most.remove(index));
+        swarm.join(at(0), 1, most);
+        assert!((40..43).contains(&asked(&mut swarm, 0).start));
+        assert!(!(40..43).contains(&asked(&mut swarm, 1).start));
+    }
+
+    #[test]
+    fn a_source_is_asked_for_neighbours_and_goes_on_behind_them() {
+        let mut swarm = swarm(10_000);
+        swarm.join(at(0), 0, ChunkSet::all(10_000));
+        let first = asked(&mut swarm, 0);
+        assert_eq!(first.end - first.start, FIRST_RUN_BYTES / CHUNK);
+        assert_eq!(asked(&mut swarm, 0).start, first.end);
+    }
+
+    #[test]
+    fn runs_are_as_long_as_a_source_is_fast() {
+        for (chunks_a_second, len) in [(1, 1), (100, 35), (1_000_000, MOST_RUN_BYTES / CHUNK)] {
+            let mut swarm = swarm(10_000);
+            swarm.join(at(0), 0, ChunkSet::all(10_000));
+            swarm.measured(0, chunks_a_second * CHUNK, Duration::from_secs(1));
+            let run = asked(&mut swarm, 0);
+            let rest = 10_000 - run.start;
+            assert_eq!(run.end - run.start, len.min(rest), "{chunks_a_second}");
+        }
+    }
+
+    #[test]
+    fn two_takers_begin_at_different_places() {
+        let start = |seed| {
+            let mut swarm = Swarm::new(ChunkSet::none(10_000), CHUNK, seed);
+            swarm.join(at(0), 0, ChunkSet::all(10_000));
+            asked(&mut swarm, 0).start
+        };
+        assert_ne!(start(1), start(2));
+    }
+
+    #[test]
+    fn the_faster_source_gives_more_and_the_slow_one_holds_up_nobody() {
+        let mut swarm = swarm(1000);
+        (0..2).for_each(|id| swarm.join(at(0), id, ChunkSet::all(1000)));
+        let (millis, given) = run(&mut swarm, &[100, 10]);
+        assert!(given[0] > 8 * given[1], "{given:?}");
+        assert!(millis < 10_000, "alone the fast one would need 10 s: {millis}");
+        assert!(given[0] + given[1] < 1020, "little is given twice: {given:?}");
+    }
+
+    #[test]
+    fn what_a_hung_source_owes_is_asked_elsewhere() {
+        let mut swarm = swarm(100);
+        (0..2).for_each(|id| swarm.join(at(0), id, ChunkSet::all(100)));
+        let (_, given) = run(&mut swarm, &[100, 0]);
+        assert_eq!(given, [100, 0]);
+    }
+
+    #[test]
+    fn what_a_dead_source_owed_is_free_again() {
+        let mut swarm = swarm(8);
+        swarm.join(at(0), 0, ChunkSet::all(8));
+        swarm.join(at(0), 1, ChunkSet::all(8));
+        let run = asked(&mut swarm, 0);
+        give(&mut swarm, at(1), 0, run.start..run.start + 1);
+        swarm.leave(0);
+        let mut got = ChunkSet::none(8);
+        while let Next::Ask(run) = swarm.next(at(2), 1) {
+            got.insert_run(run.clone());
+            give(&mut swarm, at(2), 1, run);
+        }
+        assert_eq!(got.count(), 7, "all but the one that came");
+        assert!(swarm.is_done());
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_source_that_does_not_have_it_until_it_says_so() {
+        let mut swarm = swarm(8);
+        swarm.join(at(0), 0, ChunkSet::none(8));
+        assert_eq!(swarm.next(at(0), 0), Next::Idle);
+        assert!(swarm.gained(0, [3, 99]));
+        assert!(!swarm.gained(0, [3]));
+        assert_eq!(asked(&mut swarm, 0), 3..4);
+        assert_eq!(swarm.next(at(0), 0), Next::Idle);
+    }
+
+    #[test]
+    fn no_chunk_has_more_than_two_debtors() {
+        let mut swarm = swarm(4);
+        (0..5).for_each(|id| swarm.join(at(0), id, ChunkSet::all(4)));
+        let asked = (0..5).filter(|id| matches!(swarm.next(at(60_000 * (1 + *id as u64)), *id), Next::Ask(_))).count();
+        assert_eq!(asked, 2);
+    }
+}

@@ -1,0 +1,487 @@
+//! Getting content from those who have it: from one after the other where it is short, else from all at once, each in a
+//! thread of its own. Which chunks each is asked for is decided in [`swarm`](super::swarm).
+
+use super::bytes::read_into;
+use super::crowd::Share;
+use super::message::{Get, Question, Reply};
+use super::swarm::{Next, SourceId, Swarm};
+use super::{Exchange, ask, out_of_turn, read_reply};
+use crate::ground::{Contact, Content, FileName, Id, Moment, MoveError};
+use crate::store::pieces::{Pieces, chunk_count, chunk_size};
+use crate::store::{Accepted, ChunkSet, Partial, Place};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer content is got from several at once. Guess: shorter is there before the second has answered.
+const ALONE_BYTES: u64 = 4 << 20;
+/// Most sources at once.
+const MOST_SOURCES: usize = 12;
+/// Most addresses that are tried for one content. Guess: who is not here by then is not needed.
+const MOST_TRIED: usize = 48;
+/// How many runs each source is asked for ahead.
+const AHEAD: usize = 2;
+/// How often a source that owes nothing is asked what is new.
+const NEWS_EVERY: Duration = Duration::from_millis(500);
+/// How long an idle source waits for something to do, before it looks itself.
+const NAP: Duration = Duration::from_millis(100);
+
+/// What is wanted, and where to.
+pub struct Order<'o> {
+    /// Under which name the others have it.
+    pub name: &'o FileName,
+    /// What.
+    pub content: Content,
+    /// Who wants it.
+    pub me: Id,
+    /// At which port we give it on.
+    pub port: u16,
+    /// The file it becomes.
+    pub destination: &'o Path,
+    /// For what is drawn by lot.
+    pub seed: u64,
+}
+
+/// Connections to other peers.
+pub trait Lines: Sync {
+    /// One that was used before, if there is one; perhaps the other side has closed it meanwhile.
+    fn idle(&self, to: SocketAddr) -> Option<TcpStream>;
+    /// A new one.
+    fn call(&self, to: SocketAddr) -> Result<TcpStream, MoveError>;
+    /// One that is not needed any more, and on which nothing is under way.
+    fn keep(&self, to: SocketAddr, line: TcpStream);
+}
+
+/// What is worth telling meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The first bytes came, from this holder.
+    Receiving(Id),
+    /// A holder failed, and others go on.
+    Failed(Id, MoveError),
+}
+
+/// Gets content to its destination. On return it is verified and durable there. It fails when all holders have; what came
+/// stays beside the destination, and the next order for the same goes on there.
+pub fn take(
+    order: &Order,
+    holders: &[Contact],
+    lines: &dyn Lines,
+    exchange: &Exchange,
+    tell: &(dyn Fn(Told) + Sync),
+) -> Result<(), MoveError> {
+    let place = Place::beside(order.destination, &order.content);
+    let found = Partial::resume(&place, &order.content).map(Arc::new);
+    let taking = Taking {
+        order,
+        lines,
+        exchange,
+        tell,
+        place,
+        begun: Instant::now(),
+        told: AtomicBool::new(false),
+        state: Mutex::default(),
+        changed: Condvar::new(),
+    };
+    if let Some(partial) = found {
+        taking.begin_with(partial);
+    }
+    taking.run(holders)
+}
+
+/// Talks to a peer over a line that is idle or a new one; over a new one again, where the idle one was dead.
+pub fn converse<T>(
+    lines: &dyn Lines,
+    to: SocketAddr,
+    mut talk: impl FnMut(&mut TcpStream) -> Result<(T, AfterTalk), MoveError>,
+) -> Result<T, MoveError> {
+    let mut once = |mut line: TcpStream| {
+        let (value, after) = talk(&mut line)?;
+        if after == AfterTalk::Reuse {
+            lines.keep(to, line);
+        }
+        Ok(value)
+    };
+    match lines.idle(to).map(&mut once) {
+        None | Some(Err(MoveError::Unreachable(_))) => once(lines.call(to)?),
+        Some(outcome) => outcome,
+    }
+}
+
+/// What may become of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterTalk {
+    /// Nothing is under way on it.
+    Reuse,
+    /// Something may still come.
+    Close,
+}
+
+/// Content on its way.
+struct Taking<'t> {
+    order: &'t Order<'t>,
+    lines: &'t dyn Lines,
+    exchange: &'t Exchange,
+    tell: &'t (dyn Fn(Told) + Sync),
+    place: Place,
+    begun: Instant,
+    /// That bytes come.
+    told: AtomicBool,
+    state: Mutex<State<'t>>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State<'t> {
+    /// Known once the list is.
+    found: Option<Found<'t>>,
+    /// Those who give, for the case that they need not any more.
+    streams: BTreeMap<SourceId, TcpStream>,
+    /// All is here, or our own disk failed.
+    over: bool,
+}
+
+struct Found<'t> {
+    swarm: Swarm,
+    partial: Arc<Partial>,
+    /// Others are given what is here as long as this lives.
+    _share: Share<'t>,
+}
+
+/// Somebody to take from.
+#[derive(Clone, Copy)]
+struct Source {
+    id: SourceId,
+    addr: SocketAddr,
+    /// None: another taker.
+    holder: Option<Id>,
+}
+
+enum Event {
+    Takers(Vec<SocketAddr>),
+    Ended(Source, Result<(), MoveError>),
+}
+
+impl<'t> Taking<'t> {
+    /// Begins with as many sources as make sense, and ends with the last.
+    fn run(&self, holders: &[Contact]) -> Result<(), MoveError> {
+        let most = if self.order.content.len_bytes > ALONE_BYTES { MOST_SOURCES } else { 1 };
+        let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
+        let mut waiting: VecDeque<Source> = VecDeque::new();
+        let mut add = |waiting: &mut VecDeque<Source>, addr, holder| {
+            if known.len() < MOST_TRIED && known.insert(addr) {
+                waiting.push_back(Source { id: known.len(), addr, holder });
+            }
+        };
+        holders.iter().for_each(|holder| add(&mut waiting, holder.addr, Some(holder.id)));
+        let (mut running, mut failure) = (0, MoveError::Missing);
+        let (sender, events) = channel();
+        thread::scope(|scope| {
+            loop {
+                while running < most
+                    && !self.is_over()
+                    && let Some(source) = waiting.pop_front()
+                {
+                    running += 1;
+                    let sender = sender.clone();
+                    scope.spawn(move || {
+                        let outcome = self.take_from(source, &sender);
+                        // The receiver waits for it.
+                        let _ = sender.send(Event::Ended(source, outcome));
+                    });
+                }
+                if running == 0 {
+                    break;
+                }
+                match events.recv().expect("we have a sender ourselves") {
+                    // Takers come behind those who have all of it, and only where several are asked at once.
+                    Event::Takers(takers) if most > 1 => {
+                        takers.into_iter().for_each(|addr| add(&mut waiting, addr, None));
+                    }
+                    Event::Takers(_) => {}
+                    Event::Ended(source, outcome) => {
+                        running -= 1;
+                        let goes_on = running > 0 || !waiting.is_empty();
+                        if let (Err(error), Some(holder)) = (outcome, source.holder) {
+                            if goes_on && !self.is_over() {
+                                (self.tell)(Told::Failed(holder, error.clone()));
+                            }
+                            failure = error;
+                        }
+                    }
+                }
+            }
+        });
+        self.finish(failure)
+    }
+
+    fn finish(&self, failure: MoveError) -> Result<(), MoveError> {
+        let state = self.state();
+        match &state.found {
+            Some(Found { partial, .. }) if partial.is_whole() => Ok(partial.finish(self.order.destination)?),
+            _ => Err(failure),
+        }
+    }
+
+    /// Takes from one source what it has, until all is here or it fails.
+    fn take_from(&self, source: Source, events: &Sender<Event>) -> Result<(), MoveError> {
+        let outcome = converse(self.lines, source.addr, |line| {
+            let outcome = self.talk(source, line, events);
+            let mut state = self.state();
+            state.streams.remove(&source.id);
+            if let Some(found) = &mut state.found {
+                found.swarm.leave(source.id);
+            }
+            drop(state);
+            self.changed.notify_all();
+            outcome
+        });
+        if let Err(MoveError::Local(_)) = &outcome {
+            self.end();
+        }
+        // Whoever was cut off because all is here has not failed.
+        if self.is_done() { Ok(()) } else { outcome }
+    }
+
+    fn talk(&self, source: Source, line: &mut TcpStream, events: &Sender<Event>) -> Result<((), AfterTalk), MoveError> {
+        if self.is_over() {
+            return Ok(((), AfterTalk::Reuse));
+        }
+        let Order { name, content, me, port, .. } = self.order;
+        ask(line, &Question::Get(Get { name: (*name).clone(), content: Some(*content), from: *me, port: *port }))?;
+        let (bits, takers) = match read_reply(line)? {
+            Reply::Here { len_bytes, .. } if len_bytes == content.len_bytes && chunk_count(len_bytes) == 1 => {
+                self.take_small(source, line)?;
+                return Ok(((), AfterTalk::Reuse));
+            }
+            Reply::Holds { bits, takers } if chunk_count(content.len_bytes) > 1 => (bits, takers),
+            Reply::Here { .. } => return Err(MoveError::Damaged),
+            _ => return Err(out_of_turn()),
+        };
+        let _ = events.send(Event::Takers(takers));
+        let count = chunk_count(content.len_bytes);
+        let has = bits.map_or(Some(ChunkSet::all(count)), |bits| ChunkSet::from_bytes(count, &bits));
+        let has = has.ok_or_else(out_of_turn)?;
+        let partial = self.partial(line)?;
+        let heard = line.try_clone().map_err(|error| super::unreachable_by(&error))?;
+        let mut state = self.state();
+        state.streams.insert(source.id, heard);
+        let found = state.found.as_mut().expect("the partial was found");
+        found.swarm.join(self.now(), source.id, has);
+        drop(state);
+        self.changed.notify_all();
+        let mut giving = Giving { taking: self, source, partial, runs: VecDeque::new(), buffer: Vec::new() };
+        giving.serve_out(line, events)
+    }
+
+    fn take_small(&self, source: Source, line: &mut TcpStream) -> Result<(), MoveError> {
+        self.tell_receiving(source);
+        let content = self.order.content;
+        let mut buffer = Vec::new();
+        read_into(line, &mut buffer, content.len_bytes, &self.exchange.downlink)?;
+        let pieces = Pieces::single(content).expect("one chunk needs no list");
+        if !pieces.verify(0, &buffer) {
+            return Err(MoveError::Damaged);
+        }
+        let partial = Arc::new(Partial::open(&self.place, &pieces)?);
+        partial.accept(0, &buffer)?;
+        self.begin_with(partial);
+        self.end();
+        Ok(())
+    }
+
+    /// The file that is filled. Whoever comes first brings the list.
+    fn partial(&self, line: &mut TcpStream) -> Result<Arc<Partial>, MoveError> {
+        if let Some(found) = &self.state().found {
+            return Ok(found.partial.clone());
+        }
+        ask(line, &Question::Hashes)?;
+        let Reply::Hashes = read_reply(line)? else { return Err(out_of_turn()) };
+        let mut list = Vec::new();
+        let content = self.order.content;
+        read_into(line, &mut list, chunk_count(content.len_bytes) * Content::HASH_LEN as u64, &self.exchange.downlink)?;
+        let pieces = Pieces::from_bytes(content, &list).ok_or(MoveError::Damaged)?;
+        if let Some(found) = &self.state().found {
+            return Ok(found.partial.clone());
+        }
+        let partial = Arc::new(Partial::open(&self.place, &pieces)?);
+        Ok(self.begin_with(partial))
+    }
+
+    /// From now on this is filled, unless another is already.
+    fn begin_with(&self, partial: Arc<Partial>) -> Arc<Partial> {
+        let mut state = self.state();
+        let found = state.found.get_or_insert_with(|| {
+            let swarm = Swarm::new(partial.have(), chunk_size(self.order.content.len_bytes), self.order.seed);
+            let share = self.exchange.crowd.share(partial.clone());
+            Found { swarm, partial, _share: share }
+        });
+        let (partial, is_done) = (found.partial.clone(), found.swarm.is_done());
+        state.over |= is_done;
+        partial
+    }
+
+    fn tell_receiving(&self, source: Source) {
+        if let Some(holder) = source.holder
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            (self.tell)(Told::Receiving(holder));
+        }
+    }
+
+    /// Nothing more is wanted: whoever still gives is cut off.
+    fn end(&self) {
+        let mut state = self.state();
+        state.over = true;
+        for stream in state.streams.values() {
+            // Closed already is as good.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn is_over(&self) -> bool {
+        self.state().over
+    }
+
+    fn is_done(&self) -> bool {
+        self.state().found.as_ref().is_some_and(|found| found.partial.is_whole())
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after(self.begun.elapsed())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<'t>> {
+        self.state.lock().expect("nothing panics while it is held")
+    }
+}
+
+/// One source that gives.
+struct Giving<'g, 't> {
+    taking: &'g Taking<'t>,
+    source: Source,
+    partial: Arc<Partial>,
+    /// What it was asked for, and has not given yet.
+    runs: VecDeque<Range<u64>>,
+    buffer: Vec<u8>,
+}
+
+impl Giving<'_, '_> {
+    fn serve_out(&mut self, line: &mut TcpStream, events: &Sender<Event>) -> Result<((), AfterTalk), MoveError> {
+        let mut heard = Instant::now();
+        loop {
+            if self.ask_ahead(line)? {
+                break;
+            }
+            if let Some(run) = self.runs.pop_front() {
+                self.receive(line, run, events)?;
+                heard = Instant::now();
+            } else if heard.elapsed() >= NEWS_EVERY {
+                ask(line, &Question::Want(0..0))?;
+                self.receive(line, 0..0, events)?;
+                heard = Instant::now();
+            } else {
+                let state = self.taking.state();
+                // Woken or not, it looks again.
+                drop(self.taking.changed.wait_timeout(state, NAP).expect("nothing panics while it is held"));
+            }
+        }
+        if !self.runs.is_empty() {
+            return Ok(((), AfterTalk::Close));
+        }
+        // We have what we want, whether or not they hear of it.
+        let after = ask(line, &Question::Done).map_or(AfterTalk::Close, |()| AfterTalk::Reuse);
+        Ok(((), after))
+    }
+
+    /// Asks for what should be asked for now. True: for nothing more.
+    fn ask_ahead(&mut self, line: &mut TcpStream) -> Result<bool, MoveError> {
+        while self.runs.len() < AHEAD {
+            let mut state = self.taking.state();
+            if state.over {
+                return Ok(true);
+            }
+            let found = state.found.as_mut().expect("it joined the swarm");
+            match found.swarm.next(self.taking.now(), self.source.id) {
+                Next::Ask(run) => {
+                    drop(state);
+                    self.runs.push_back(run.clone());
+                    ask(line, &Question::Want(run))?;
+                }
+                Next::Idle => break,
+                Next::Done => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes a run that was asked for.
+    fn receive(&mut self, line: &mut TcpStream, wanted: Range<u64>, events: &Sender<Event>) -> Result<(), MoveError> {
+        let Reply::Give { run, new, takers } = read_reply(line)? else { return Err(out_of_turn()) };
+        if run != wanted {
+            return Err(out_of_turn());
+        }
+        if !takers.is_empty() {
+            let _ = events.send(Event::Takers(takers));
+        }
+        self.gained(new);
+        let (begun, mut bytes) = (Instant::now(), 0);
+        for index in run {
+            let len = self.partial.pieces().chunk_len(index);
+            read_into(line, &mut self.buffer, len, &self.taking.exchange.downlink)?;
+            self.taking.exchange.uplink.received(self.source.addr, len);
+            if self.partial.accept(index, &self.buffer)? == Accepted::Wrong {
+                return Err(MoveError::Damaged);
+            }
+            bytes += len;
+            self.taking.tell_receiving(self.source);
+            self.arrived(index);
+        }
+        if bytes > 0 {
+            let mut state = self.taking.state();
+            let found = state.found.as_mut().expect("it joined the swarm");
+            found.swarm.measured(self.source.id, bytes, begun.elapsed());
+        }
+        Ok(())
+    }
+
+    fn gained(&self, new: Vec<u64>) {
+        let mut state = self.taking.state();
+        let found = state.found.as_mut().expect("it joined the swarm");
+        found.swarm.gained(self.source.id, new);
+    }
+
+    fn arrived(&self, index: u64) {
+        let mut state = self.taking.state();
+        let found = state.found.as_mut().expect("it joined the swarm");
+        found.swarm.arrived(self.taking.now(), self.source.id, index);
+        let is_done = found.swarm.is_done();
+        drop(state);
+        if is_done {
+            self.finish_others();
+        }
+    }
+
+    /// All is here: those who owe something that came from others need not send it.
+    fn finish_others(&self) {
+        let mut state = self.taking.state();
+        state.over = true;
+        for (id, stream) in &state.streams {
+            let owes = state.found.as_ref().is_some_and(|found| found.swarm.owed(*id) > 0);
+            if *id != self.source.id && owes {
+                // Closed already is as good.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+        drop(state);
+        self.taking.changed.notify_all();
+    }
+}
