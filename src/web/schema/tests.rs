@@ -16,7 +16,7 @@ fn version() -> FileVersion {
 }
 
 /// A peer's number as an id.
-const ID: &str = "0000000000000000000000000000000000000004";
+const ID: &str = "0400000000000000000000000000000000000000";
 
 /// Compares both ways: what is written, and what is read of it. `WHO` and `FILE` stand for the same everywhere.
 fn is(object: &Object, expected: &str) {
