@@ -135,7 +135,7 @@ impl Hands {
             if at.id == hands.id {
                 return Ok(hands.answering());
             }
-            hands.ask(at, |line| transfer::list(line))
+            hands.ask(at, transfer::list)
         });
         let outcome = outcome.await;
         self.happen(Happening::Input(Input::Listed { ticket, outcome })).await;

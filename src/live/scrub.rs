@@ -44,6 +44,7 @@ mod tests {
     use crate::ground::{Content, FileName, Id, Manifest};
     use crate::live::Folders;
     use crate::store::Store;
+    use crate::transfer::Limits;
     use std::fs;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
@@ -61,7 +62,7 @@ mod tests {
         fs::write(&path, "bites").unwrap();
 
         let (happen, mut happenings) = mpsc::channel(1);
-        let hands = Arc::new(Hands::new(Id::ZERO, folders, store.clone(), happen));
+        let hands = Arc::new(Hands::new(Id::ZERO, 0, folders, store.clone(), Limits::default(), happen));
         let pace = Pace { bytes_per_second: u64::MAX, pass_every: Duration::from_millis(10) };
         let runtime = crate::live::runtime().unwrap();
         runtime.block_on(async {

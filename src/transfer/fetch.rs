@@ -1,7 +1,8 @@
 //! Getting a file that nobody stored, and nobody knows the hash of.
 
+use super::line::{AfterTalk, Lines, converse};
 use super::message::{Get, Question, Reply};
-use super::take::{AfterTalk, Lines, Told, converse};
+use super::take::Told;
 use super::{ask, out_of_turn, read_reply, unreachable_by};
 use crate::ground::{Contact, MoveError};
 use crate::store::{Arrival, PourError};

@@ -42,7 +42,7 @@ type Hash = [u8; Content::HASH_LEN];
 /// What the one who connects wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// To give a version. What belongs to it follows (see [`put`](super::put)).
+    /// To give a version. What belongs to it follows (see the drawing in [`transfer`](super)).
     Put(Put),
     /// To get a file.
     Get(Get),

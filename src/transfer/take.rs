@@ -3,6 +3,7 @@
 
 use super::bytes::read_into;
 use super::crowd::Share;
+use super::line::{AfterTalk, Lines, converse};
 use super::message::{Get, Question, Reply};
 use super::swarm::{Next, SourceId, Swarm};
 use super::{Exchange, ask, out_of_turn, read_reply};
@@ -48,16 +49,6 @@ pub struct Order<'o> {
     pub seed: u64,
 }
 
-/// Connections to other peers.
-pub trait Lines: Sync {
-    /// One that was used before, if there is one; perhaps the other side has closed it meanwhile.
-    fn idle(&self, to: SocketAddr) -> Option<TcpStream>;
-    /// A new one.
-    fn call(&self, to: SocketAddr) -> Result<TcpStream, MoveError>;
-    /// One that is not needed any more, and on which nothing is under way.
-    fn keep(&self, to: SocketAddr, line: TcpStream);
-}
-
 /// What is worth telling meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
@@ -93,34 +84,6 @@ pub fn take(
         taking.begin_with(partial);
     }
     taking.run(holders)
-}
-
-/// Talks to a peer over a line that is idle or a new one; over a new one again, where the idle one was dead.
-pub fn converse<T>(
-    lines: &dyn Lines,
-    to: SocketAddr,
-    mut talk: impl FnMut(&mut TcpStream) -> Result<(T, AfterTalk), MoveError>,
-) -> Result<T, MoveError> {
-    let mut once = |mut line: TcpStream| {
-        let (value, after) = talk(&mut line)?;
-        if after == AfterTalk::Reuse {
-            lines.keep(to, line);
-        }
-        Ok(value)
-    };
-    match lines.idle(to).map(&mut once) {
-        None | Some(Err(MoveError::Unreachable(_))) => once(lines.call(to)?),
-        Some(outcome) => outcome,
-    }
-}
-
-/// What may become of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterTalk {
-    /// Nothing is under way on it.
-    Reuse,
-    /// Something may still come.
-    Close,
 }
 
 /// Content on its way.
@@ -270,11 +233,8 @@ impl<'t> Taking<'t> {
         let has = has.ok_or_else(out_of_turn)?;
         let partial = self.partial(line)?;
         let heard = line.try_clone().map_err(|error| super::unreachable_by(&error))?;
-        let mut state = self.state();
-        state.streams.insert(source.id, heard);
-        let found = state.found.as_mut().expect("the partial was found");
-        found.swarm.join(self.now(), source.id, has);
-        drop(state);
+        self.state().streams.insert(source.id, heard);
+        self.swarm(|swarm| swarm.join(self.now(), source.id, has));
         self.changed.notify_all();
         let mut giving = Giving { taking: self, source, partial, runs: VecDeque::new(), buffer: Vec::new() };
         giving.serve_out(line, events)
@@ -357,6 +317,10 @@ impl<'t> Taking<'t> {
 
     fn now(&self) -> Moment {
         Moment::after(self.begun.elapsed())
+    }
+
+    fn swarm<T>(&self, work: impl FnOnce(&mut Swarm) -> T) -> T {
+        work(&mut self.state().found.as_mut().expect("who gives has joined the swarm").swarm)
     }
 
     fn state(&self) -> MutexGuard<'_, State<'t>> {
@@ -446,26 +410,19 @@ impl Giving<'_, '_> {
             self.arrived(index);
         }
         if bytes > 0 {
-            let mut state = self.taking.state();
-            let found = state.found.as_mut().expect("it joined the swarm");
-            found.swarm.measured(self.source.id, bytes, begun.elapsed());
+            self.taking.swarm(|swarm| swarm.measured(self.source.id, bytes, begun.elapsed()));
         }
         Ok(())
     }
 
     fn gained(&self, new: Vec<u64>) {
-        let mut state = self.taking.state();
-        let found = state.found.as_mut().expect("it joined the swarm");
-        found.swarm.gained(self.source.id, new);
+        self.taking.swarm(|swarm| swarm.gained(self.source.id, new));
     }
 
     fn arrived(&self, index: u64) {
-        let mut state = self.taking.state();
-        let found = state.found.as_mut().expect("it joined the swarm");
-        found.swarm.arrived(self.taking.now(), self.source.id, index);
-        let is_done = found.swarm.is_done();
-        drop(state);
-        if is_done {
+        let now = self.taking.now();
+        self.taking.swarm(|swarm| swarm.arrived(now, self.source.id, index));
+        if self.partial.is_whole() {
             self.finish_others();
         }
     }
