@@ -107,6 +107,23 @@ impl Network {
         assert_eq!(ended.code, 0, "{ended:?}");
     }
 
+    /// So many peers can be found.
+    fn found(&self, peers: usize) {
+        let count = || fs::read_dir(self.runtime.join("p2p")).map_or(0, Iterator::count);
+        eventually(SOON, "each has a socket and a plate", || (count() == 2 * peers).then_some(()));
+    }
+
+    /// Turns one bit of a file of this length that a peer keeps.
+    fn damage(&self, number: u8, len_bytes: u64) {
+        let store = self.ring[number].dir.join(".p2p").join(self.ring.lab.port(number).to_string());
+        let entries = fs::read_dir(store.join("content")).unwrap().map(|entry| entry.unwrap().path());
+        let kept: Vec<PathBuf> = entries.filter(|path| fs::metadata(path).unwrap().len() == len_bytes).collect();
+        let [content] = &kept[..] else { panic!("{kept:?}") };
+        let mut bytes = fs::read(content).unwrap();
+        bytes[70_000] ^= 1;
+        fs::write(content, bytes).unwrap();
+    }
+
     /// No passing file is left where the commands were given.
     fn is_clean(&self) {
         for folder in [&self.here, &self.passing] {
@@ -258,13 +275,7 @@ fn a_hidden_name_is_found_by_its_key_alone() {
 fn a_damaged_copy_is_found_and_repaired() {
     let network = Network::three();
     network.store("report.pdf", &noise(100_000, 3));
-    let store = network.ring[5].dir.join(".p2p").join(network.ring.lab.port(5).to_string());
-    let entries = fs::read_dir(store.join("content")).unwrap().map(|entry| entry.unwrap().path());
-    let contents: Vec<PathBuf> = entries.filter(|path| fs::metadata(path).unwrap().len() == 100_000).collect();
-    let [content] = &contents[..] else { panic!("{contents:?}") };
-    let mut bytes = fs::read(content).unwrap();
-    bytes[70_000] ^= 1;
-    fs::write(content, bytes).unwrap();
+    network.damage(5, 100_000);
 
     let lines = network.p2p(&["check", "report.pdf"]).with(5);
     assert!(lines.iter().any(|line| line.starts_with("Peer 5  version 1  damaged: 1 of ")), "{lines:?}");
@@ -273,6 +284,18 @@ fn a_damaged_copy_is_found_and_repaired() {
     assert_eq!(repaired.code, 0, "{repaired:?}");
     assert!(repaired.out.ends_with("3 of 3 copies good\n"), "{repaired:?}");
     network.p2p(&["check", "report.pdf"]).with(0);
+}
+
+#[test]
+fn a_file_of_which_only_damaged_bytes_are_left_is_not_brought() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    network.store("report.pdf", &noise(100_000, 4));
+    network.damage(4, 100_000);
+    network.p2p(&["request", "report.pdf"]).failed(5, "it is held, but damaged");
+    assert!(!network.here.join("received_report.pdf").exists());
+    network.is_clean();
 }
 
 #[test]
@@ -369,8 +392,7 @@ fn a_peer_of_a_kademlia_network_takes_the_same_commands() {
     for line in ["init 2 4 5 1 --kademlia", "init 4 5 2 1 --kademlia", "init 5 2 4 1 --kademlia"] {
         network.start(line);
     }
-    let plates = || fs::read_dir(network.runtime.join("p2p")).map_or(0, Iterator::count);
-    eventually(SOON, "each has a socket and a plate", || (plates() == 6).then_some(()));
+    network.found(3);
     assert!(network.p2p(&["status"]).with(0)[0].starts_with("peer 4  kademlia  "));
     network.store("report.pdf", b"first");
     network.p2p(&["request", "report.pdf", "--peer", "5", "-o", "got"]).with(0);
