@@ -17,6 +17,7 @@ struct Interleaving {
     chance: Chance,
     stores: Vec<Vec<Ticket>>,
     overlay: Overlay,
+    seed: u64,
     /// Reads of acknowledged files, and how many of them brought nothing at first.
     reads: usize,
     retries: usize,
@@ -42,7 +43,7 @@ impl Interleaving {
             world.run_for(Duration::from_millis(chance.within(0..1500)));
         }
         world.run_for(20 * SECOND);
-        Interleaving { world, chance, stores: vec![Vec::new(); FILES], overlay, reads: 0, retries: 0 }
+        Interleaving { world, chance, stores: vec![Vec::new(); FILES], overlay, seed, reads: 0, retries: 0 }
     }
 
     fn something_happens(&mut self) {
@@ -90,7 +91,8 @@ impl Interleaving {
         self.retries += 1;
         let members = self.world.members();
         let other = members[self.chance.within(0..members.len() as u64) as usize];
-        assert!(self.reads_well(other, file), "{:?}: the second read of file {file} came to nothing", self.overlay);
+        let (overlay, seed) = (self.overlay, self.seed);
+        assert!(self.reads_well(other, file), "{overlay:?}, seed {seed}: file {file} was not read at the second try");
     }
 
     /// Asks for a file. Wrong bytes are never brought.
@@ -105,7 +107,8 @@ impl Interleaving {
             _ => None,
         };
         let right = brought.is_some() && may_come.iter().any(|store| of(store) == brought);
-        assert!(brought.is_none() || right, "{:?}, file {file}: {brought:?} instead of {may_come:?}", self.overlay);
+        let (overlay, seed) = (self.overlay, self.seed);
+        assert!(brought.is_none() || right, "{overlay:?}, seed {seed}, file {file}: {brought:?}, not {may_come:?}");
         right
     }
 
