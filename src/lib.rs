@@ -14,3 +14,5 @@ pub mod sim;
 pub mod store;
 #[cfg(feature = "node")]
 pub mod transfer;
+#[cfg(feature = "node")]
+pub mod web;

@@ -14,7 +14,7 @@ struct Floor {
     touches_the_world: bool,
 }
 
-const FLOORS: [Floor; 8] = [
+const FLOORS: [Floor; 9] = [
     Floor {
         name: "ground",
         uses: &[],
@@ -43,9 +43,27 @@ const FLOORS: [Floor; 8] = [
         touches_the_world: true,
     },
     Floor {
+        name: "web",
+        uses: &["ground", "peer", "live"],
+        crates: &["axum", "http_body_util", "rustix", "serde", "serde_json", "thiserror", "tokio"],
+        touches_the_world: true,
+    },
+    Floor {
         name: "cli",
-        uses: &["ground", "peer", "live", "sim", "store"],
-        crates: &["clap", "ctrlc", "rustix", "rustyline", "serde_json", "thiserror", "tokio"],
+        uses: &["ground", "peer", "live", "sim", "store", "web"],
+        crates: &[
+            "clap",
+            "ctrlc",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "rustix",
+            "rustyline",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+        ],
         touches_the_world: true,
     },
 ];

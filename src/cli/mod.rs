@@ -1,6 +1,7 @@
 //! What people type and read at a terminal.
 
 mod args;
+mod client;
 mod console;
 mod dht;
 mod peer;
@@ -18,10 +19,16 @@ use std::process::ExitCode;
 
 /// Exit code: failed, see the message.
 const FAILED: u8 = 1;
+/// Exit code: wrong usage.
+const WRONG_USAGE: u8 = 2;
 /// Exit code: everybody responsible was asked, and it is not there.
 const NOT_THERE: u8 = 3;
 /// Exit code: the network is out of reach.
 const OUT_OF_REACH: u8 = 4;
+/// Exit code: a copy does not match its hash.
+const DAMAGED: u8 = 5;
+/// Exit code: done in part, with fewer copies than wanted.
+const IN_PART: u8 = 6;
 /// Exit code: refused.
 const REFUSED: u8 = 7;
 /// Exit code: time ran out.
@@ -31,6 +38,8 @@ const TIMED_OUT: u8 = 124;
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
         Ok(Wanted::Peer(config)) => peer::run(*config),
+        Ok(Wanted::Client(client)) => client::run(client),
+        Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),
         Ok(Wanted::Sim(sim)) => simulate::run(&sim),
         Err(error) => {

@@ -7,6 +7,7 @@ use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, News};
+use crate::web::Server;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -50,10 +51,16 @@ async fn serve(config: Config) -> ExitCode {
         Ok(terminate) => terminate,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
+    let server = Server::start(host.clone(), events.resubscribe(), naming, overlay);
+    let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
     let (keyboard, screen) = console::open();
     let printed = print_events(events, naming, screen.clone());
     read_words(keyboard, screen, host.clone(), overlay);
-    until_gone(&host, terminate, printed).await
+    let code = until_gone(&host, terminate, printed).await;
+    if let Ok(server) = server {
+        server.close().await;
+    }
+    code
 }
 
 /// Ctrl-C ends the program at once; SIGTERM is for the caller to hear.

@@ -1,51 +1,9 @@
 //! What people read about files: who holds them and how they are, their histories, lists, and why one is not there.
 
-use super::tell::{counted, peers, size};
+use super::tell::{peers, size};
 use crate::ground::{Copy, Health, Id, Manifest, Naming};
-use crate::peer::Absence;
-use std::collections::BTreeMap;
-
-/// What an inspection found, as far as it can be summed up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// As many good copies as there should be.
-    Good,
-    /// Fewer, but none of them damaged.
-    Few,
-    /// Some are damaged.
-    Damaged,
-    /// There is none.
-    None,
-}
-
-/// The version that answers a request, of all that were found.
-pub fn best(holders: &[(Id, Vec<Copy>)]) -> Option<&Manifest> {
-    holders.iter().flat_map(|(_, copies)| copies).map(|copy| &copy.manifest).max_by_key(|manifest| manifest.rank())
-}
-
-/// Whether the version that answers is kept as it should be.
-pub fn verdict(holders: &[(Id, Vec<Copy>)], wanted: usize) -> Verdict {
-    let copies = copies_of_best(holders);
-    let damaged = |(_, copy): &&(Id, &Copy)| matches!(copy.health, Health::Damaged { .. });
-    match (best(holders), copies.iter().any(|copy| damaged(&copy)), copies.len() < wanted) {
-        (None, _, _) => Verdict::None,
-        (Some(best), _, _) if best.content.is_removed() => Verdict::None,
-        (Some(_), true, _) => Verdict::Damaged,
-        (Some(_), false, true) => Verdict::Few,
-        (Some(_), false, false) => Verdict::Good,
-    }
-}
-
-fn copies_of_best(holders: &[(Id, Vec<Copy>)]) -> Vec<(Id, &Copy)> {
-    let Some(best) = best(holders) else { return Vec::new() };
-    let same = |(holder, copies): &'_ (Id, Vec<Copy>)| {
-        let copy = copies.iter().position(|copy| copy.manifest.rank() == best.rank())?;
-        Some((*holder, copy))
-    };
-    let found: Vec<(Id, usize)> = holders.iter().filter_map(same).collect();
-    let all: BTreeMap<Id, &Vec<Copy>> = holders.iter().map(|(holder, copies)| (*holder, copies)).collect();
-    found.into_iter().map(|(holder, at)| (holder, &all[&holder][at])).collect()
-}
+use crate::web::copies_of_best;
+pub use crate::web::{absence, counted};
 
 /// How each copy of the version that answers is, and how many are good.
 pub fn check(naming: Naming, name: &str, holders: &[(Id, Vec<Copy>)], wanted: usize) -> Vec<String> {
@@ -115,21 +73,6 @@ pub fn list(naming: Naming, files: &[(Manifest, Vec<Id>)], asked: usize, silent:
     lines
 }
 
-/// Why a file is not there; completes "File 4103 …".
-pub fn absence(absence: Absence, asked: usize) -> String {
-    let asked = counted(asked, "peer");
-    match absence {
-        Absence::NeverStored => format!("was not found ({asked} asked): nobody has heard of it"),
-        Absence::Removed => format!("was not found ({asked} asked): it was removed"),
-        Absence::HoldersGone => format!("was not found ({asked} asked): it was stored, but all who held it are gone"),
-        Absence::Damaged => format!("was not found ({asked} asked): it is held, but damaged: check it with --repair"),
-        Absence::OutOfReach { silent } => {
-            let who = counted(silent, "peer");
-            format!("was not found ({asked} asked): {who} that may hold it cannot be reached; try again later")
-        }
-    }
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -163,10 +106,6 @@ mod tests {
                 "1 of 3 copies good; to make more: check a.pdf --repair"
             ]
         );
-        assert_eq!(verdict(&holders, 2), Verdict::Damaged);
-        assert_eq!(verdict(&holders[..1], 1), Verdict::Good);
-        assert_eq!(verdict(&holders[..1], 2), Verdict::Few);
-        assert_eq!(verdict(&[(id(14), vec![copy(None, 0, Health::Verified)])], 1), Verdict::None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Events as sentences: to the letter those of the assignment, and our own where it is silent.
 
-use super::report;
+use super::report::{self, counted};
 use crate::ground::item::as_text;
 use crate::ground::{Copy, Health, Id, Item, Naming};
 use crate::live::Event;
@@ -199,7 +199,8 @@ pub fn shown_value(item: &Item) -> String {
     escaped(as_text(item.value()).unwrap_or(item.value()))
 }
 
-fn escaped(bytes: &[u8]) -> String {
+/// Text as people read it, where it may be none: what cannot be printed is escaped.
+pub fn escaped(bytes: &[u8]) -> String {
     let mut shown = String::new();
     for chunk in bytes.utf8_chunks() {
         for letter in chunk.valid().chars() {
@@ -218,18 +219,17 @@ fn misleads(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// `1 file`, `8 files`.
-pub fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 /// What other peers say in their error texts must not steer our terminal, nor look like two lines.
 fn printable(line: Line) -> Line {
-    let clean = |text: String| text.replace(char::is_control, "\u{fffd}");
     match line {
-        Line::Out(text) => Line::Out(clean(text)),
-        Line::Aside(text) => Line::Aside(clean(text)),
+        Line::Out(text) => Line::Out(clean(&text)),
+        Line::Aside(text) => Line::Aside(clean(&text)),
     }
+}
+
+/// One line, without control characters.
+pub fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ pub type Reply = oneshot::Receiver<Answer>;
 #[derive(Clone)]
 pub struct Host {
     orders: mpsc::Sender<(Wish, oneshot::Sender<Answer>)>,
+    id: Id,
     addrs: Arc<[SocketAddr]>,
 }
 
@@ -167,7 +168,12 @@ impl Host {
         tasks.spawn(scrub::keep_on(hands.clone(), config.scrub));
         let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
-        Ok((Host { orders, addrs: own.into() }, first_listener))
+        Ok((Host { orders, id, addrs: own.into() }, first_listener))
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> Id {
+        self.id
     }
 
     /// Where it listens.

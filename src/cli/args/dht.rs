@@ -200,7 +200,7 @@ fn bytes32(text: &str) -> Result<Bytes32, String> {
     unhex(text).ok_or_else(|| "this takes 64 hexadecimal digits".to_owned())
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     let positive = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
     positive.ok_or_else(|| "a timeout is a positive, finite number of seconds".to_owned())

@@ -1,5 +1,6 @@
 //! The command line, read and checked to the end: what comes out can be started.
 
+pub mod client;
 pub mod dht;
 mod kademlia;
 mod peer;
@@ -8,6 +9,7 @@ use super::simulate::Sim;
 use crate::live::Config;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use client::{Client, SealKeyFile};
 use dht::Dht;
 use std::env;
 use std::ffi::OsString;
@@ -21,6 +23,9 @@ Examples:
                          The same between machines
   p2p join --kademlia --remote 10.0.0.7
                          A peer of a Kademlia network, at port 12000; without --remote it creates one
+  p2p store report.pdf   Has the peer that runs on this machine keep a file in the network
+  p2p request report.pdf -o copy.pdf
+                         Has it bring one here; likewise rm, ls, check, history, set, get, status, quit
   p2p dht get KEY --bootstrap HOST:PORT
                          Plain operations on the Mainline DHT: see p2p dht --help
 
@@ -40,6 +45,10 @@ enum Task {
     Init(peer::Init),
     /// Run a peer that joins a network
     Join(peer::Join),
+    #[command(flatten)]
+    Client(Client),
+    /// Make a key file, with which files can be sealed
+    SealKey(SealKeyFile),
     /// Do one thing in a Mainline DHT, or serve one
     #[command(subcommand)]
     Dht(Dht),
@@ -51,6 +60,10 @@ enum Task {
 pub enum Wanted {
     /// A running peer.
     Peer(Box<Config>),
+    /// Something that a running peer does.
+    Client(Client),
+    /// A key file.
+    SealKey(SealKeyFile),
     /// Something in a Mainline DHT.
     Dht(Dht),
     /// A simulation.
@@ -71,6 +84,13 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
     let (name, config) = match CommandLine::from_arg_matches(&matches)?.task {
         Task::Init(init) => ("init", given(peer::check).and_then(|()| init.config())),
         Task::Join(join) => ("join", given(peer::check).and_then(|()| join.config())),
+        Task::Client(client) => {
+            let name = matches.subcommand_name().expect("one is required");
+            let task = command.find_subcommand_mut(name).expect("it was just parsed");
+            let wrong = |reason| task.error(ErrorKind::ArgumentConflict, reason);
+            return client.check().map_err(wrong).map(|()| Wanted::Client(client));
+        }
+        Task::SealKey(seal_key) => return Ok(Wanted::SealKey(seal_key)),
         Task::Dht(dht) => return Ok(Wanted::Dht(dht)),
         Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
     };
@@ -116,7 +136,7 @@ mod tests {
     pub fn read(line: &str) -> Result<Config, clap::Error> {
         parse(line.split_whitespace()).map(|wanted| match wanted {
             Wanted::Peer(config) => *config,
-            Wanted::Dht(_) | Wanted::Sim(_) => panic!("{line} starts no peer"),
+            Wanted::Client(_) | Wanted::SealKey(_) | Wanted::Dht(_) | Wanted::Sim(_) => panic!("{line} starts no peer"),
         })
     }
 
@@ -137,7 +157,23 @@ mod tests {
 
     #[test]
     fn help_begins_with_examples() {
-        for line in ["p2p --help", "p2p init --help", "p2p join --help", "p2p dht --help"] {
+        for line in [
+            "p2p --help",
+            "p2p init --help",
+            "p2p join --help",
+            "p2p dht --help",
+            "p2p store --help",
+            "p2p request --help",
+            "p2p rm --help",
+            "p2p ls --help",
+            "p2p check --help",
+            "p2p history --help",
+            "p2p set --help",
+            "p2p get --help",
+            "p2p status --help",
+            "p2p quit --help",
+            "p2p seal-key --help",
+        ] {
             assert!(help(line).starts_with("Examples:"), "{line}");
         }
     }

@@ -1,0 +1,109 @@
+//! The connection to a running peer: HTTP over its socket.
+
+use super::find;
+use crate::cli::args::client::Asking;
+use crate::ground::Naming;
+use crate::web::Plate;
+use crate::web::schema::{Code, Object, Outcome, Trouble};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio::task;
+
+/// The longest line of a reply, in bytes. Guess: a file that a thousand peers hold has 70 kB.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// A running peer that can be asked.
+pub struct Link {
+    plate: Plate,
+    runtime: Handle,
+    /// What it tells is shown as it is.
+    pub json: bool,
+}
+
+/// A line of a reply, as it came; and what it says, if we know that.
+pub struct Line<'l> {
+    /// As it came.
+    pub text: &'l str,
+    /// What it says.
+    pub object: Option<&'l Object>,
+}
+
+impl Link {
+    /// Finds the peer that is meant.
+    pub fn find(asking: &Asking, runtime: &Handle) -> Result<Link, Trouble> {
+        let plate = runtime.block_on(find::find(asking.peer.as_deref()))?;
+        Ok(Link { plate, runtime: runtime.clone(), json: asking.json })
+    }
+
+    /// How people call it.
+    pub fn name(&self) -> &str {
+        &self.plate.name
+    }
+
+    /// How its network names peers.
+    pub fn naming(&self) -> Naming {
+        self.plate.naming.into()
+    }
+
+    /// Asks for something, and hands on each line of the reply but the last.
+    pub fn post(&self, route: &str, wish: &impl Serialize, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+        let body = serde_json::to_vec(wish).expect("wishes are text and numbers");
+        self.ask(Method::POST, route, body, each)
+    }
+
+    /// Asks for something that takes no more words.
+    pub fn get(&self, route: &str, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+        self.ask(Method::GET, route, Vec::new(), each)
+    }
+
+    fn ask(&self, method: Method, route: &str, body: Vec<u8>, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+        let request = Request::builder()
+            .method(method)
+            .uri(route)
+            .header(header::HOST, "localhost")
+            .body(Full::new(Bytes::from(body)))
+            .expect("our routes make requests");
+        self.runtime.block_on(exchange(&self.plate, request, each))
+    }
+}
+
+async fn exchange(
+    plate: &Plate,
+    request: Request<Full<Bytes>>,
+    mut each: impl FnMut(Line),
+) -> Result<Outcome, Trouble> {
+    let stream = UnixStream::connect(&plate.socket).await.map_err(|error| lost(plate, error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(plate, error))?;
+    task::spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| lost(plate, error))?;
+    let mut body = response.into_body();
+    let mut waiting: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| lost(plate, error))?;
+        waiting.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = waiting.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&line[..end]);
+            match serde_json::from_str(&text).ok() {
+                Some(Object::Done { outcome }) => return Ok(outcome),
+                Some(Object::Error(trouble)) => return Err(trouble),
+                object => each(Line { text: &text, object: object.as_ref() }),
+            }
+        }
+        if waiting.len() > MAX_LINE_BYTES {
+            return Err(Trouble::new(Code::Failed, "the peer says more in a line than this program reads"));
+        }
+    }
+    Err(lost(plate, "it ended before it answered"))
+}
+
+fn lost(plate: &Plate, why: impl ToString) -> Trouble {
+    let message = format!("peer {} cannot be asked: {}", plate.name, why.to_string());
+    Trouble::new(Code::OutOfReach, message)
+}

@@ -1,0 +1,129 @@
+//! Commands without files of ours: each asks, and shows what comes.
+
+use super::link::{Line, Link};
+use super::show::{self, Files, Holders};
+use super::{name_of, say};
+use crate::cli::args::client::{Asking, Check, Get, History, Rm, Set};
+use crate::cli::report;
+use crate::cli::tell::escaped;
+use crate::web::counted;
+use crate::web::schema::{CheckWish, GetWish, NameWish, Object, Outcome, SetWish, Trouble};
+use std::io::{self, IsTerminal as _};
+
+/// Lets nobody find a file any more.
+pub fn remove(rm: &Rm, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let name = name_of(&rm.name)?;
+    let link = link(&rm.asking)?;
+    link.post("/v1/rm", &NameWish { name: name.to_string() }, |line| {
+        link.show(&line, |object| match object {
+            Object::Removed { file, holders, wanted } => vec![show::removed(file, holders, *wanted)],
+            _ => Vec::new(),
+        });
+    })
+}
+
+/// Shows which files there are.
+pub fn list(link: &Link) -> Result<Outcome, Trouble> {
+    let mut files = Files::default();
+    link.get("/v1/files", |line| {
+        link.show(&line, |object| {
+            files.note(object);
+            match object {
+                Object::Files { asked, silent, .. } => report::list(link.naming(), &files.0, *asked, *silent),
+                _ => Vec::new(),
+            }
+        });
+    })
+}
+
+/// Shows how the copies of a file are.
+pub fn check(check: &Check, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let name = name_of(&check.name)?.to_string();
+    let link = link(&check.asking)?;
+    let mut holders = Holders::default();
+    let wish = CheckWish { name: name.clone(), repair: check.repair };
+    link.post("/v1/check", &wish, |line| {
+        link.show(&line, |object| {
+            holders.note(object);
+            match object {
+                Object::Checked { wanted, .. } => report::check(link.naming(), &name, &holders.0, *wanted),
+                Object::Repaired { good, .. } => vec![format!("repaired {name}   {good} good")],
+                _ => Vec::new(),
+            }
+        });
+    })
+}
+
+/// Shows the versions of a file.
+pub fn history(history: &History, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let name = name_of(&history.name)?.to_string();
+    let link = link(&history.asking)?;
+    let mut holders = Holders::default();
+    let outcome = link.post("/v1/history", &NameWish { name }, |line| {
+        link.show(&line, |object| {
+            holders.note(object);
+            Vec::new()
+        });
+    })?;
+    if !link.json {
+        show::results(&report::history(link.naming(), &holders.0));
+    }
+    Ok(outcome)
+}
+
+/// Keeps a value.
+pub fn set(set: &Set, link: &Link) -> Result<Outcome, Trouble> {
+    let wish = SetWish { key: set.key.clone(), value: set.value.clone() };
+    link.post("/v1/set", &wish, |line| {
+        link.show(&line, |object| match object {
+            Object::ValueSet { key, holders } => {
+                vec![format!("{key} is set   kept by {}", counted(holders.len(), "peer"))]
+            }
+            _ => Vec::new(),
+        });
+    })
+}
+
+/// Shows a value: to a program as it is.
+pub fn get(get: &Get, link: &Link) -> Result<Outcome, Trouble> {
+    link.post("/v1/get", &GetWish { key: get.key.clone() }, |line| match line.object {
+        Some(Object::Value { value: Some(text), .. }) if !link.json && !io::stdout().is_terminal() => say(text),
+        _ => link.show(&line, |object| match object {
+            Object::Value { value: Some(text), .. } => vec![escaped(text.as_bytes())],
+            Object::Value { value_hex: Some(hex), .. } => vec![hex.clone()],
+            _ => Vec::new(),
+        }),
+    })
+}
+
+/// Shows which peer this is.
+pub fn status(link: &Link) -> Result<Outcome, Trouble> {
+    link.get("/v1/status", |line| {
+        link.show(&line, |object| match object {
+            Object::Status(plate) => vec![show::status(plate)],
+            _ => Vec::new(),
+        });
+    })
+}
+
+/// Lets a peer go.
+pub fn quit(link: &Link) -> Result<Outcome, Trouble> {
+    let outcome = link.post("/v1/quit", &(), |line| link.show(&line, |_| Vec::new()))?;
+    if !link.json {
+        show::results(&[format!("peer {} has left", link.name())]);
+    }
+    Ok(outcome)
+}
+
+impl Link {
+    /// Shows a line: to a program as it came, to people as these results or as what goes on.
+    pub fn show(&self, line: &Line, results: impl FnOnce(&Object) -> Vec<String>) {
+        match line.object {
+            _ if self.json => say(line.text),
+            Some(Object::Phase(phase)) => show::phase(phase),
+            Some(object) => show::results(&results(object)),
+            // A later peer's: nothing that we could say.
+            None => {}
+        }
+    }
+}

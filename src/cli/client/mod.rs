@@ -1,0 +1,170 @@
+//! One-shot commands: a running peer is found, asked, and what it tells is shown.
+
+mod find;
+mod keys;
+mod link;
+mod looking;
+mod passing;
+mod request;
+mod show;
+mod store;
+
+use super::args::client::{Asking, Client};
+use super::repl::INTERRUPTED;
+use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
+use crate::ground::FileName;
+use crate::live;
+use crate::store::seal::SealKey;
+use crate::web::schema::{Code, Object, Outcome, Trouble};
+use link::Link;
+use std::future;
+use std::io::{self, Write as _};
+use std::path::{self, Path, PathBuf};
+use std::process::{self, ExitCode};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task;
+use tokio::time::sleep;
+
+/// Exit code of a process that is told to end: 128 and the signal's number, as shells have it.
+const TERMINATED: u8 = 128 + 15;
+/// The same, where its terminal is gone.
+const HUNG_UP: u8 = 128 + 1;
+
+/// Does it. Whatever ends it, no passing file stays.
+pub fn run(client: Client) -> ExitCode {
+    let Asking { json, timeout, .. } = client.asking().clone();
+    let runtime = match live::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(json, Err(failed(error))),
+    };
+    let outcome = runtime.block_on(async {
+        let handle = Handle::current();
+        // Reading, sealing and asking block; meanwhile this thread hears signals and the clock.
+        let work = task::spawn_blocking(move || perform(client, &handle));
+        tokio::select! {
+            outcome = work => outcome.expect("commands do not panic, and nobody aborts them"),
+            code = signalled() => end(code),
+            () = elapsed(timeout) => {
+                finish(json, Err(late(timeout.unwrap_or_default())));
+                end(TIMED_OUT)
+            }
+        }
+    });
+    finish(json, outcome)
+}
+
+/// Makes a key file.
+pub fn seal_key(file: &Path) -> ExitCode {
+    match SealKey::generate_key_file(file) {
+        Ok(_) => {
+            say(&format!("made {}: whoever has it opens what is sealed with it, and nobody else", file.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => finish(false, Err(failed(error))),
+    }
+}
+
+fn perform(client: Client, runtime: &Handle) -> Result<Outcome, Trouble> {
+    let link = |asking: &Asking| Link::find(asking, runtime);
+    match client {
+        Client::Store(store) => store::store(&store, link),
+        Client::Request(request) => request::request(&request, link),
+        Client::Rm(rm) => looking::remove(&rm, link),
+        Client::Ls(ls) => looking::list(&link(&ls.asking)?),
+        Client::Check(check) => looking::check(&check, link),
+        Client::History(history) => looking::history(&history, link),
+        Client::Set(set) => looking::set(&set, &link(&set.asking)?),
+        Client::Get(get) => looking::get(&get, &link(&get.asking)?),
+        Client::Status(status) => looking::status(&link(&status.asking)?),
+        Client::Quit(quit) => looking::quit(&link(&quit.asking)?),
+    }
+}
+
+/// Says how it ended.
+fn finish(json: bool, outcome: Result<Outcome, Trouble>) -> ExitCode {
+    let exit = match &outcome {
+        Ok(outcome) => exit_done(*outcome),
+        Err(trouble) => exit_failed(trouble.code),
+    };
+    match outcome {
+        Ok(outcome) if json => say(Object::Done { outcome }.line().trim_end()),
+        Ok(_) => {}
+        Err(trouble) if json => say(Object::Error(trouble).line().trim_end()),
+        Err(trouble) => show::trouble(&trouble),
+    }
+    ExitCode::from(exit)
+}
+
+fn exit_done(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Good => 0,
+        Outcome::Few => IN_PART,
+        Outcome::Damaged => DAMAGED,
+    }
+}
+
+fn exit_failed(code: Code) -> u8 {
+    match code {
+        Code::Failed => FAILED,
+        Code::Usage => WRONG_USAGE,
+        Code::NotFound => NOT_THERE,
+        Code::OutOfReach | Code::NoPeer => OUT_OF_REACH,
+        Code::Damaged => DAMAGED,
+        Code::Refused => REFUSED,
+        Code::Timeout => TIMED_OUT,
+    }
+}
+
+/// Resolves to an exit code when we are told to end.
+async fn signalled() -> u8 {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
+        // Then the system's own way of ending us is left.
+        return future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => u8::try_from(INTERRUPTED).expect("130 fits a byte"),
+        _ = terminate.recv() => TERMINATED,
+        _ = hangup.recv() => HUNG_UP,
+    }
+}
+
+async fn elapsed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => future::pending().await,
+    }
+}
+
+/// Ends at once, whatever the other thread does.
+fn end(code: u8) -> ! {
+    keys::restore_echo();
+    passing::remove_all();
+    process::exit(code.into())
+}
+
+fn late(limit: Duration) -> Trouble {
+    Trouble::new(Code::Timeout, format!("not done within {limit:?}")).hint("the peer may still be doing it")
+}
+
+/// A name, checked before anybody is asked.
+fn name_of(text: &str) -> Result<FileName, Trouble> {
+    FileName::parse(text).map_err(|error| Trouble::new(Code::Refused, error))
+}
+
+/// The same path for whoever works in another folder.
+fn absolute(path: &Path) -> Result<PathBuf, Trouble> {
+    path::absolute(path).map_err(|error| failed(format!("{}: {error}", path.display())))
+}
+
+fn failed(why: impl ToString) -> Trouble {
+    Trouble::new(Code::Failed, why)
+}
+
+/// A result. Where nobody reads any more, nothing needs to be said.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

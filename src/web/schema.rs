@@ -1,0 +1,506 @@
+//! The JSON of the interface: what is wished, what is told. It only ever grows.
+
+use crate::ground::{Content, Copy, FileName, Health, Id, Manifest, Naming};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `POST /v1/store`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoreWish {
+    /// The file, by its absolute path.
+    pub path: String,
+    /// Its name in the network.
+    pub name: String,
+    /// Seconds that it is kept; none: until it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// `POST /v1/request`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RequestWish {
+    /// The file's name.
+    pub name: String,
+    /// Which version; none: the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Where it is put, by an absolute path.
+    pub path: String,
+}
+
+/// `POST /v1/rm` and `/v1/history`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NameWish {
+    /// The file's name.
+    pub name: String,
+}
+
+/// `POST /v1/check`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckWish {
+    /// The file's name.
+    pub name: String,
+    /// Have made good what lacks, and wait for it.
+    #[serde(default)]
+    pub repair: bool,
+}
+
+/// `POST /v1/set`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetWish {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: String,
+}
+
+/// `POST /v1/get`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetWish {
+    /// The key.
+    pub key: String,
+}
+
+/// A peer that runs on this machine, as the file says that it leaves for commands; also `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plate {
+    /// How people call it: `4`, or the first digits of its id.
+    pub name: String,
+    /// Its id.
+    pub id: Hex<{ Id::LEN }>,
+    /// Where it listens.
+    pub addrs: Vec<SocketAddr>,
+    /// Who is near what.
+    pub mode: Mode,
+    /// How its network names peers.
+    pub naming: NamingMode,
+    /// Its process.
+    pub pid: u32,
+    /// Where it takes commands.
+    pub socket: PathBuf,
+}
+
+/// Who is near what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The nearest clockwise.
+    Ring,
+    /// The nearest by exclusive or.
+    Kademlia,
+}
+
+/// How a network names its peers and places its files: [`Naming`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamingMode {
+    /// [`Naming::Numbered`].
+    Numbered,
+    /// [`Naming::NumberedPeers`].
+    NumberedPeers,
+    /// [`Naming::Hashed`].
+    Hashed,
+}
+
+/// A line of a reply. `done` or `error` is the last one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Object {
+    /// Something has begun.
+    #[serde(rename = "phase")]
+    Phase(Phase),
+    /// Somebody holds a version of a file.
+    #[serde(rename = "copy")]
+    Copy {
+        /// Who.
+        holder: Who,
+        /// What.
+        file: FileVersion,
+        /// How its bytes are.
+        health: CopyHealth,
+    },
+    /// A file of the network.
+    #[serde(rename = "file")]
+    File {
+        /// The version that answers.
+        file: FileVersion,
+        /// Who holds it.
+        holders: Vec<Who>,
+    },
+    /// All files have been told.
+    #[serde(rename = "files")]
+    Files {
+        /// How many they are.
+        files: usize,
+        /// How many peers were asked.
+        asked: usize,
+        /// How many of these did not answer.
+        silent: usize,
+    },
+    /// A file is stored.
+    #[serde(rename = "file.stored")]
+    Stored {
+        /// What.
+        file: FileVersion,
+        /// Where it belongs.
+        place: Who,
+        /// Who has it, the owner first.
+        holders: Vec<Who>,
+        /// How many copies were wanted.
+        wanted: usize,
+    },
+    /// A file is removed.
+    #[serde(rename = "file.removed")]
+    Removed {
+        /// The version that says so.
+        file: FileVersion,
+        /// Who knows.
+        holders: Vec<Who>,
+        /// How many were to know.
+        wanted: usize,
+    },
+    /// A file is here.
+    #[serde(rename = "file.fetched")]
+    Fetched {
+        /// Its name.
+        name: String,
+        /// Where it was put.
+        path: String,
+        /// Who had it.
+        from: Who,
+    },
+    /// All copies of a file have been read, and told as `copy`.
+    #[serde(rename = "file.checked")]
+    Checked {
+        /// Its name.
+        name: String,
+        /// How many copies are good, of the version that answers.
+        good: usize,
+        /// How many there should be.
+        wanted: usize,
+        /// How many peers were asked.
+        asked: usize,
+    },
+    /// A file that lacked copies has them.
+    #[serde(rename = "file.repaired")]
+    Repaired {
+        /// Its name.
+        name: String,
+        /// How many copies are good.
+        good: usize,
+    },
+    /// A value is kept.
+    #[serde(rename = "value.set")]
+    ValueSet {
+        /// Its key.
+        key: String,
+        /// Who keeps it, the nearest first.
+        holders: Vec<Who>,
+    },
+    /// A value was found. One of both forms is there.
+    #[serde(rename = "value")]
+    Value {
+        /// Its key.
+        key: String,
+        /// As text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+        /// Its bencoding, where it is no text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value_hex: Option<String>,
+    },
+    /// The peer that was asked.
+    #[serde(rename = "status")]
+    Status(Plate),
+    /// It could not be done.
+    #[serde(rename = "error")]
+    Error(Trouble),
+    /// It is done.
+    #[serde(rename = "done")]
+    Done {
+        /// How well.
+        outcome: Outcome,
+    },
+}
+
+/// What has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// Those who shall keep a file, or have it, are looked for.
+    Searching {
+        /// The file's name.
+        name: String,
+    },
+    /// Bytes go to a peer.
+    Sending {
+        /// The file's name.
+        name: String,
+        /// Who gets them.
+        to: Who,
+    },
+    /// Bytes come from a peer.
+    Receiving {
+        /// The file's name.
+        name: String,
+        /// Who has them.
+        from: Who,
+    },
+    /// A holder failed; the others go on.
+    HolderFailed {
+        /// The file's name.
+        name: String,
+        /// The holder.
+        holder: Who,
+        /// Why.
+        reason: String,
+    },
+    /// Copies are being made.
+    Repairing {
+        /// The file's name.
+        name: String,
+        /// How many are good by now.
+        good: usize,
+        /// How many there should be.
+        wanted: usize,
+    },
+    /// The peer hands over and says goodbye.
+    Leaving,
+}
+
+/// How well something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As wanted.
+    Good,
+    /// With fewer copies than wanted.
+    Few,
+    /// A copy is damaged.
+    Damaged,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// In a word.
+    pub code: Code,
+    /// In a sentence.
+    pub message: String,
+    /// What led to it, if there is more to say.
+    #[serde(default)]
+    pub cause: Vec<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Kinds of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// None of the others.
+    Failed,
+    /// The wish is none.
+    Usage,
+    /// Everybody responsible was asked: it is not there.
+    NotFound,
+    /// The network is out of reach.
+    OutOfReach,
+    /// No running peer can be asked.
+    NoPeer,
+    /// It does not match its hash.
+    Damaged,
+    /// Somebody said no.
+    Refused,
+    /// Time ran out.
+    Timeout,
+}
+
+/// A peer, or a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// How people call it: `4`, or the first digits of its id.
+    pub peer: String,
+    /// Its id.
+    pub id: Hex<{ Id::LEN }>,
+}
+
+/// A version of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileVersion {
+    /// The file's name.
+    pub name: String,
+    /// Which.
+    pub version: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// The hash of its bytes; none: it says that the file is removed.
+    pub blake3: Option<Hex<{ Content::HASH_LEN }>>,
+    /// The SHA-256 of the version before it.
+    pub previous: Option<Hex<32>>,
+    /// Who stored it.
+    pub stored_by: Who,
+    /// Seconds that it is kept; none: until it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// How a copy's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum CopyHealth {
+    /// There; nobody has looked whether they are right.
+    Here,
+    /// Right: they were read just now.
+    Verified,
+    /// Some are wrong.
+    Damaged {
+        /// How many chunks.
+        bad: u64,
+        /// Of how many.
+        chunks: u64,
+    },
+}
+
+/// Bytes as hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hex<const LEN: usize>(pub [u8; LEN]);
+
+impl Who {
+    /// A peer, or a place, of a network that names them so.
+    pub fn new(naming: Naming, id: Id) -> Who {
+        Who { peer: naming.call(id), id: Hex(*id.as_bytes()) }
+    }
+
+    /// Several.
+    pub fn all(naming: Naming, ids: &[Id]) -> Vec<Who> {
+        ids.iter().map(|id| Who::new(naming, *id)).collect()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Id {
+        Id::new(self.id.0)
+    }
+}
+
+impl FileVersion {
+    /// A version, in a network that names peers so.
+    pub fn new(naming: Naming, manifest: &Manifest) -> FileVersion {
+        let content = manifest.content;
+        FileVersion {
+            name: manifest.name.to_string(),
+            version: manifest.version,
+            bytes: content.len_bytes,
+            blake3: (!content.is_removed()).then_some(Hex(content.hash)),
+            previous: manifest.previous.map(Hex),
+            stored_by: Who::new(naming, manifest.stored_by),
+            ttl_s: manifest.ttl.map(|ttl| ttl.as_secs()),
+        }
+    }
+
+    /// The same as its manifest; none if its name is no name.
+    pub fn manifest(&self) -> Option<Manifest> {
+        let content = match self.blake3 {
+            Some(Hex(hash)) => Content { hash, len_bytes: self.bytes },
+            None => Content::REMOVED,
+        };
+        Some(Manifest {
+            name: FileName::parse(&self.name).ok()?,
+            version: self.version,
+            content,
+            previous: self.previous.map(|Hex(link)| link),
+            stored_by: self.stored_by.id(),
+            ttl: self.ttl_s.map(Duration::from_secs),
+        })
+    }
+}
+
+impl CopyHealth {
+    /// Of a copy.
+    pub fn of(copy: &Copy) -> CopyHealth {
+        match copy.health {
+            Health::Here => CopyHealth::Here,
+            Health::Verified => CopyHealth::Verified,
+            Health::Damaged { bad, chunks } => CopyHealth::Damaged { bad, chunks },
+        }
+    }
+
+    /// The same on the lowest floor.
+    pub fn health(self) -> Health {
+        match self {
+            CopyHealth::Here => Health::Here,
+            CopyHealth::Verified => Health::Verified,
+            CopyHealth::Damaged { bad, chunks } => Health::Damaged { bad, chunks },
+        }
+    }
+}
+
+impl From<Naming> for NamingMode {
+    fn from(naming: Naming) -> NamingMode {
+        match naming {
+            Naming::Numbered => NamingMode::Numbered,
+            Naming::NumberedPeers => NamingMode::NumberedPeers,
+            Naming::Hashed => NamingMode::Hashed,
+        }
+    }
+}
+
+impl From<NamingMode> for Naming {
+    fn from(naming: NamingMode) -> Naming {
+        match naming {
+            NamingMode::Numbered => Naming::Numbered,
+            NamingMode::NumberedPeers => Naming::NumberedPeers,
+            NamingMode::Hashed => Naming::Hashed,
+        }
+    }
+}
+
+impl Trouble {
+    /// With nothing more to say.
+    pub fn new(code: Code, message: impl ToString) -> Trouble {
+        Trouble { code, message: message.to_string(), cause: Vec::new(), hint: None }
+    }
+
+    /// With what to do.
+    pub fn hint(self, hint: impl ToString) -> Trouble {
+        Trouble { hint: Some(hint.to_string()), ..self }
+    }
+}
+
+impl Object {
+    /// One line, its end included.
+    pub fn line(&self) -> String {
+        let text = serde_json::to_string(self).expect("all keys are text, and nothing here fails to be written");
+        text + "\n"
+    }
+}
+
+impl<const LEN: usize> std::fmt::Display for Hex<LEN> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl<const LEN: usize> Serialize for Hex<LEN> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const LEN: usize> Deserialize<'de> for Hex<LEN> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hex<LEN>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() != 2 * LEN || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(D::Error::custom(format!("this takes {} hexadecimal digits", 2 * LEN)));
+        }
+        let byte = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("these are digits");
+        Ok(Hex(std::array::from_fn(byte)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! One-shot commands against running peers: what they print where, and the exit code that tells how it went.
+
+mod common;
+
+use common::{Lab, Peer, Ring, SOON, eventually, noise, program};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+/// How long a command may take before its test fails.
+const LIMIT: std::time::Duration = SOON.saturating_mul(5);
+
+/// Peers that are found in a folder of their own, and somebody who works in another one.
+struct Network {
+    ring: Ring,
+    /// What is to be the `XDG_RUNTIME_DIR`.
+    runtime: PathBuf,
+    /// What is to be the folder for temporary files.
+    passing: PathBuf,
+    /// Where the commands are given.
+    here: PathBuf,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Network {
+    /// Nobody yet.
+    fn empty() -> Network {
+        let lab = Lab::new();
+        let [runtime, passing, here] = ["runtime", "passing", "here"].map(|name| lab.folder(name));
+        Network { ring: Ring::empty(lab, "1"), runtime, passing, here }
+    }
+
+    /// Peers that have all found each other.
+    fn of(lines: &[&str]) -> Network {
+        let mut network = Network::empty();
+        lines.iter().for_each(|line| network.start(line));
+        network.ring.settles();
+        network
+    }
+
+    fn three() -> Network {
+        Network::of(&["init 2 4 5 1", "init 4 5 2 1", "init 5 2 4 1"])
+    }
+
+    fn start(&mut self, line: &str) {
+        let peer = self.spawn(line);
+        self.ring.peers.insert(peer.number, peer);
+    }
+
+    fn spawn(&self, line: &str) -> Peer {
+        let number: u8 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        let dir = self.ring.lab.folder(&number.to_string());
+        let mut command = program();
+        command.args(line.split(' ')).args(["--base-port", &self.ring.lab.base_port.to_string()]);
+        command.current_dir(&dir).env("XDG_RUNTIME_DIR", &self.runtime);
+        Peer::spawn(number, self.ring.lab.port(number), &dir, command)
+    }
+
+    /// The program with these words, in the folder `here`, at peer 4 unless the words name another one.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = program();
+        command.args(words).current_dir(&self.here);
+        command.env("XDG_RUNTIME_DIR", &self.runtime).env("TMPDIR", &self.passing).env("P2P_PEER", "4");
+        command
+    }
+
+    fn p2p(&self, words: &[&str]) -> Ended {
+        self.run(self.command(words), None)
+    }
+
+    /// Runs a command to its end, with these bytes on its standard input.
+    fn run(&self, command: Command, input: Option<&[u8]>) -> Ended {
+        let (mut child, out, err) = self.begin(command, input);
+        let status = eventually(LIMIT, "the command ends", || child.try_wait().unwrap());
+        let read = |path: &Path| String::from_utf8(fs::read(path).unwrap()).unwrap();
+        Ended { code: status.code().expect("no signal ended it"), out: read(&out), err: read(&err) }
+    }
+
+    fn begin(&self, mut command: Command, input: Option<&[u8]>) -> (Child, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir_in(self.ring.lab.folder("outputs")).unwrap().keep();
+        let [out, err, stdin] = ["out", "err", "in"].map(|name| folder.join(name));
+        fs::write(&stdin, input.unwrap_or_default()).unwrap();
+        command.stdin(File::open(&stdin).unwrap());
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        (command.spawn().unwrap(), out, err)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.here.join(name), bytes).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.here.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Stores bytes under a name, in as many copies as wanted.
+    fn store(&self, name: &str, bytes: &[u8]) {
+        let ended = self.run(self.command(&["store", "-", "--name", name]), Some(bytes));
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+
+    /// So many peers can be found.
+    fn found(&self, peers: usize) {
+        let count = || fs::read_dir(self.runtime.join("p2p")).map_or(0, Iterator::count);
+        eventually(SOON, "each has a socket and a plate", || (count() == 2 * peers).then_some(()));
+    }
+
+    /// Turns one bit of a file of this length that a peer keeps.
+    fn damage(&self, number: u8, len_bytes: u64) {
+        let store = self.ring[number].dir.join(".p2p").join(self.ring.lab.port(number).to_string());
+        let entries = fs::read_dir(store.join("content")).unwrap().map(|entry| entry.unwrap().path());
+        let kept: Vec<PathBuf> = entries.filter(|path| fs::metadata(path).unwrap().len() == len_bytes).collect();
+        let [content] = &kept[..] else { panic!("{kept:?}") };
+        let mut bytes = fs::read(content).unwrap();
+        bytes[70_000] ^= 1;
+        fs::write(content, bytes).unwrap();
+    }
+
+    /// No passing file is left where the commands were given.
+    fn is_clean(&self) {
+        for folder in [&self.here, &self.passing] {
+            let names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert!(!names.iter().any(|name| name.to_str().unwrap().starts_with(".p2p")), "{names:?}");
+        }
+        assert_eq!(fs::read_dir(&self.passing).unwrap().count(), 0);
+    }
+}
+
+impl Ended {
+    /// It ended so, and said all it had to say on standard output.
+    fn with(self, code: i32) -> Vec<String> {
+        assert_eq!((self.code, self.err.as_str()), (code, ""), "{}", self.out);
+        self.out.lines().map(str::to_owned).collect()
+    }
+
+    /// It ended so, had no result, and said why on standard error.
+    fn failed(self, code: i32, why: &str) {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
+        assert!(self.err.contains(why), "{why:?} is not in {:?}", self.err);
+    }
+}
+
+fn objects(lines: &[String]) -> Vec<serde_json::Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+#[test]
+fn a_file_goes_in_at_one_peer_and_comes_out_at_another() {
+    let network = Network::three();
+    let bytes = noise(200_000, 1);
+    network.write("report.pdf", &bytes);
+    let [stored] = &network.p2p(&["store", "report.pdf"]).with(0)[..] else { panic!() };
+    assert!(stored.starts_with("stored report.pdf   place ") && stored.contains("   3 of 3   blake3 "), "{stored}");
+
+    network.p2p(&["request", "report.pdf", "--peer", "5"]).with(0);
+    assert_eq!(network.read("received_report.pdf"), bytes);
+    network.p2p(&["request", "report.pdf", "-o", "copy.pdf", "--peer", "2"]).with(0);
+    assert_eq!(network.read("copy.pdf"), bytes);
+    let folder = network.here.join("folder");
+    fs::create_dir(&folder).unwrap();
+    network.p2p(&["request", "report.pdf", "-o", "folder"]).with(0);
+    assert_eq!(network.read("folder/report.pdf"), bytes);
+
+    let [file, sum] = &network.p2p(&["ls"]).with(0)[..] else { panic!() };
+    assert!(file.starts_with("report.pdf") && file.contains("200.0 kB  version 1  at Peers "), "{file}");
+    assert_eq!(sum, "1 file (3 peers asked)");
+    let lines = network.p2p(&["check", "report.pdf"]).with(0);
+    assert_eq!(lines.last().unwrap(), "3 of 3 copies good");
+    assert_eq!(lines.iter().filter(|line| line.ends_with("complete, verified")).count(), 3, "{lines:?}");
+    network.is_clean();
+}
+
+#[test]
+fn standard_input_is_stored_and_standard_output_has_the_bytes_alone() {
+    let network = Network::three();
+    let stored = network.run(network.command(&["store", "-", "--name", "words"]), Some(b"a few words\n"));
+    assert!(stored.with(0)[0].starts_with("stored words   place "));
+    let got = network.p2p(&["request", "words", "-o", "-"]);
+    assert_eq!((got.code, got.out.as_str()), (0, "a few words\n"));
+    assert!(got.err.starts_with("fetched words   12 B   from peer "), "{}", got.err);
+    network.is_clean();
+}
+
+#[test]
+fn names_may_have_blanks_letters_of_any_script_and_a_dash_before_them() {
+    let network = Network::three();
+    for name in ["my long name.pdf", "Übung 3 – Lösung.pdf", "-dash", "--json", "4103"] {
+        network.write(name, name.as_bytes());
+        let stored = network.p2p(&["store", "--", name]).with(0);
+        assert!(stored[0].starts_with(&format!("stored {name}   ")), "{stored:?}");
+        network.p2p(&["request", "-o", "got", "--", name]).with(0);
+        assert_eq!(network.read("got"), name.as_bytes());
+        network.p2p(&["check", "--", name]).with(0);
+    }
+    network.p2p(&["request", "4103"]).with(0);
+    assert_eq!(network.read("received_4103.pdf"), b"4103");
+    let listed = network.p2p(&["ls"]).with(0);
+    assert_eq!(listed.len(), 6, "{listed:?}");
+}
+
+#[test]
+fn versions_follow_each_other_and_what_is_removed_stays_removed_until_it_is_stored_again() {
+    let network = Network::three();
+    network.store("log", b"first");
+    network.store("log", b"second");
+    let text = |words: &[&str]| {
+        let ended = network.p2p(&[&["request", "log", "-o", "-"], words].concat());
+        (ended.code, ended.out)
+    };
+    assert_eq!(text(&[]), (0, "second".to_owned()));
+    assert_eq!(text(&["--version", "1"]), (0, "first".to_owned()));
+    assert_eq!(text(&["--version", "7"]), (3, String::new()));
+    let history = network.p2p(&["history", "log"]).with(0);
+    assert!(history[0].starts_with("version 2  6 B  blake3 ") && history[0].ends_with("follows version 1: proven"));
+    assert!(history[1].starts_with("version 1  5 B  blake3 ") && history[1].ends_with("the first"), "{history:?}");
+
+    assert_eq!(network.p2p(&["rm", "log"]).with(0), ["removed log   3 of 3 peers know"]);
+    network.p2p(&["request", "log"]).failed(3, "it was removed");
+    network.p2p(&["check", "log"]).failed(3, "it was removed");
+    assert_eq!(network.p2p(&["ls"]).with(0), ["0 files (3 peers asked)"]);
+    network.store("log", b"third");
+    assert_eq!(text(&[]), (0, "third".to_owned()));
+}
+
+#[test]
+fn a_sealed_file_opens_for_its_key_alone() {
+    let network = Network::three();
+    let bytes = noise(150_000, 2);
+    network.write("diary.txt", &bytes);
+    network.write("pass", "correct horse\n".as_bytes());
+    network.write("wrong", "incorrect horse\n".as_bytes());
+    network.p2p(&["store", "diary.txt", "--encrypt", "--passphrase-file", "pass"]).with(0);
+    network.p2p(&["request", "diary.txt", "-o", "got", "--passphrase-file", "pass", "--decrypt"]).with(0);
+    assert_eq!(network.read("got"), bytes);
+    network
+        .p2p(&["request", "diary.txt", "-o", "not", "--passphrase-file", "wrong"])
+        .failed(7, "the passphrase is not the one");
+    assert!(!network.here.join("not").exists());
+
+    let sealed = network.p2p(&["request", "diary.txt", "-o", "sealed"]);
+    assert_eq!(sealed.code, 0);
+    assert!(sealed.err.contains("the file is sealed"), "{}", sealed.err);
+    assert!(network.read("sealed").starts_with(b"p2p sealed"));
+    network.p2p(&["request", "diary.txt", "--decrypt", "-o", "not"]).failed(2, "no terminal to ask for a passphrase");
+    network.is_clean();
+}
+
+#[test]
+fn a_hidden_name_is_found_by_its_key_alone() {
+    let network = Network::three();
+    network.p2p(&["seal-key", "my.key"]).with(0);
+    network.p2p(&["seal-key", "my.key"]).failed(1, "is there already");
+    let words = ["store", "-", "--name", "plan b", "--encrypt", "--key-file", "my.key", "--hide-name"];
+    let stored = network.run(network.command(&words), Some(b"run")).with(0);
+    assert!(stored[0].starts_with("stored sealed-"), "{stored:?}");
+    network.p2p(&["request", "plan b"]).failed(3, "nobody has heard of it");
+    network.p2p(&["request", "plan b", "--key-file", "my.key", "--hide-name"]).with(0);
+    assert_eq!(network.read("received_plan b"), b"run");
+    network.store("open", b"not sealed");
+    network.p2p(&["request", "open", "--key-file", "my.key", "-o", "open"]).with(0);
+    assert_eq!(network.read("open"), b"not sealed");
+    network.p2p(&["request", "open", "--key-file", "my.key", "--decrypt"]).failed(1, "the file is not sealed");
+    network.is_clean();
+}
+
+#[test]
+fn a_damaged_copy_is_found_and_repaired() {
+    let network = Network::three();
+    network.store("report.pdf", &noise(100_000, 3));
+    network.damage(5, 100_000);
+
+    let lines = network.p2p(&["check", "report.pdf"]).with(5);
+    assert!(lines.iter().any(|line| line.starts_with("Peer 5  version 1  damaged: 1 of ")), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "2 of 3 copies good; to make more: check report.pdf --repair");
+    let repaired = network.p2p(&["check", "report.pdf", "--repair"]);
+    assert_eq!(repaired.code, 0, "{repaired:?}");
+    assert!(repaired.out.ends_with("3 of 3 copies good\n"), "{repaired:?}");
+    network.p2p(&["check", "report.pdf"]).with(0);
+}
+
+#[test]
+fn a_file_of_which_only_damaged_bytes_are_left_is_not_brought() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    network.store("report.pdf", &noise(100_000, 4));
+    network.damage(4, 100_000);
+    network.p2p(&["request", "report.pdf"]).failed(5, "it is held, but damaged");
+    assert!(!network.here.join("received_report.pdf").exists());
+    network.is_clean();
+}
+
+#[test]
+fn fewer_copies_than_wanted_are_told_apart_from_damage() {
+    let network = Network::of(&["init 2 4 5 1", "init 4 5 9 1", "init 5 9 2 1", "init 9 2 4 1"]);
+    network.store("4103", b"a few words");
+    // Who is stopped keeps its port open, so it keeps its place: nobody else makes its copy meanwhile.
+    network.ring[2].signal(Signal::STOP);
+    let ended = network.p2p(&["check", "4103", "--peer", "9"]);
+    network.ring[2].signal(Signal::CONT);
+    assert_eq!((ended.code, ended.err.as_str()), (6, ""), "{}", ended.out);
+    assert!(ended.out.ends_with("2 of 3 copies good; to make more: check 4103 --repair\n"), "{}", ended.out);
+}
+
+#[test]
+fn values_are_set_and_got() {
+    let network = Network::three();
+    assert_eq!(network.p2p(&["set", "motto", "carry on"]).with(0), ["motto is set   kept by 3 peers"]);
+    assert_eq!(network.p2p(&["get", "motto", "--peer", "2"]).with(0), ["carry on"]);
+    network.p2p(&["get", "nothing"]).failed(3, "nothing is not set");
+    network.p2p(&["set", "long", &"x".repeat(1001)]).failed(7, "a value has at most 1000 bytes");
+}
+
+#[test]
+fn for_programs_there_is_an_object_on_each_line_and_one_at_the_end() {
+    let network = Network::three();
+    network.write("a.txt", b"abc");
+    let stored = objects(&network.p2p(&["store", "a.txt", "--json"]).with(0));
+    let [.., stored, done] = &stored[..] else { panic!() };
+    assert_eq!(
+        (&stored["event"], &stored["file"]["bytes"], &stored["wanted"]),
+        (&"file.stored".into(), &3.into(), &3.into())
+    );
+    assert_eq!(*done, serde_json::json!({ "event": "done", "outcome": "good" }));
+    let fetched = objects(&network.p2p(&["request", "a.txt", "--json", "-o", "b.txt"]).with(0));
+    let [.., fetched, _] = &fetched[..] else { panic!() };
+    let path = network.here.join("b.txt");
+    assert_eq!((&fetched["event"], fetched["path"].as_str()), (&"file.fetched".into(), path.to_str()));
+    let listed = objects(&network.p2p(&["ls", "--json"]).with(0));
+    let events: Vec<&str> = listed.iter().map(|object| object["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["file", "files", "done"]);
+    let missing = objects(&network.p2p(&["request", "nowhere", "--json"]).with(3));
+    assert_eq!(missing.last().unwrap()["code"], "not_found");
+    let nobody = objects(&network.p2p(&["ls", "--json", "--peer", "77"]).with(4));
+    assert_eq!(nobody[0]["code"], "no_peer");
+}
+
+#[test]
+fn what_can_be_noticed_before_is_noticed_before() {
+    let network = Network::empty();
+    network.p2p(&["ls"]).failed(4, "no peer runs on this machine");
+    network.p2p(&["store", "missing"]).failed(1, "there is no file missing");
+    network.p2p(&["store", "."]).failed(1, "is a folder");
+    network.p2p(&["request", "a/b"]).failed(7, "a file name cannot be a path");
+    network.p2p(&["request", "a", "-o", "no/such/folder"]).failed(1, "cannot write in");
+    network.p2p(&["request", "a", "-o", "/dev/null"]).failed(1, "is there, and no file");
+    network.p2p(&["request", "a", "--key-file", "missing"]).failed(1, "missing");
+    network.p2p(&["stor", "a"]).failed(2, "store");
+    network.is_clean();
+}
+
+#[test]
+fn of_several_peers_one_must_be_named_and_an_only_one_need_not_be() {
+    let mut network = Network::three();
+    let unnamed = |network: &Network, words: &[&str]| {
+        let mut command = network.command(words);
+        // An empty variable is an unset one.
+        command.env("P2P_PEER", "");
+        network.run(command, None)
+    };
+    let several = unnamed(&network, &["status"]);
+    assert_eq!((several.code, several.out.as_str()), (4, ""));
+    let lines: Vec<&str> = several.err.lines().collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines[0].contains("--peer") && lines[1].starts_with("  peer 2  ring  127.0.0.1:"), "{lines:?}");
+    for who in [network.ring.lab.port(5).to_string(), network.ring[5].addr.to_string(), "5".to_owned()] {
+        assert!(unnamed(&network, &["status", "--peer", &who]).with(0)[0].starts_with("peer 5  ring  "));
+    }
+    unnamed(&network, &["status", "--peer", "9"]).failed(4, "no peer 9 runs");
+
+    // Killed: their plates stay, and are removed by whoever sees them.
+    [2, 5].into_iter().for_each(|number| network.ring.take(number).kill());
+    assert!(unnamed(&network, &["status"]).with(0)[0].starts_with("peer 4  ring  "));
+    assert_eq!(fs::read_dir(network.runtime.join("p2p")).unwrap().count(), 2);
+    assert_eq!(unnamed(&network, &["quit"]).with(0), ["peer 4 has left"]);
+    assert!(network.ring[4].exit(SOON).success());
+    unnamed(&network, &["status"]).failed(4, "no peer runs on this machine");
+    assert_eq!(fs::read_dir(network.runtime.join("p2p")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_peer_of_a_kademlia_network_takes_the_same_commands() {
+    let mut network = Network::empty();
+    for line in ["init 2 4 5 1 --kademlia", "init 4 5 2 1 --kademlia", "init 5 2 4 1 --kademlia"] {
+        network.start(line);
+    }
+    network.found(3);
+    assert!(network.p2p(&["status"]).with(0)[0].starts_with("peer 4  kademlia  "));
+    network.store("report.pdf", b"first");
+    network.p2p(&["request", "report.pdf", "--peer", "5", "-o", "got"]).with(0);
+    assert_eq!(network.read("got"), b"first");
+    network.p2p(&["check", "report.pdf"]).with(0);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_given_up_in_time() {
+    let network = Network::three();
+    network.ring[4].signal(Signal::STOP);
+    let ended = network.p2p(&["ls", "--timeout", "0.5"]);
+    let requested = network.p2p(&["request", "a", "--timeout", "0.5"]);
+    network.ring[4].signal(Signal::CONT);
+    ended.failed(124, "not done within 500ms");
+    requested.failed(124, "not done within 500ms");
+    network.is_clean();
+}
+
+#[test]
+fn ctrl_c_ends_a_command_and_leaves_nothing_behind() {
+    let network = Network::three();
+    network.ring[4].signal(Signal::STOP);
+    let (mut child, out, _) = network.begin(network.command(&["store", "-", "--name", "a"]), Some(b"abc"));
+    eventually(SOON, "it has read its input", || {
+        let mut entries = fs::read_dir(&network.passing).unwrap();
+        entries.find_map(|entry| fs::metadata(entry.unwrap().path().join("a")).ok())
+    });
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
+    network.ring[4].signal(Signal::CONT);
+    assert_eq!((status.code(), fs::read(out).unwrap()), (Some(130), Vec::new()));
+    network.is_clean();
+}
+
+#[test]
+fn a_folder_that_others_could_read_is_not_used() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give a folder away");
+        return;
+    }
+    let network = Network::empty();
+    let folder = network.runtime.join("p2p");
+    fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::chown(&folder, Some(65_534), None).unwrap();
+    let peer = network.spawn("init 4");
+    peer.wait_until(SOON, "why", |line| line.text.contains("belongs to somebody else"));
+    network.p2p(&["status"]).failed(4, "belongs to somebody else");
+    assert!(!peer.has_ended(), "it runs all the same");
+}
