@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const WORDS: &str = "The words are: Store FILE, Request NAME, set KEY VALUE, get KEY, help, Quit";
+const WORDS: &str = "The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, help, Quit";
 
 /// Types a line and returns the one line that answers it. Then the peer answers another one.
 fn answer(peer: &Peer, typed: &[u8]) -> String {

@@ -250,7 +250,7 @@ fn arrow_up_brings_the_last_line_back() {
 fn nobody_at_a_terminal_waits_for_the_answer_before() {
     let mut terminal = Terminal::open("60");
     terminal.press("hilfe\rStore missing\r");
-    terminal.shows("The words are: Store FILE, Request NAME, set KEY VALUE, get KEY, help, Quit");
+    terminal.shows("The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, help, Quit");
     eventually(SOON, "an answer", || {
         terminal.rows().iter().any(|row| row.starts_with("File missing: there is no file")).then_some(())
     });

@@ -15,12 +15,6 @@ import time
 import peers
 
 
-def partial_bytes(peer, name):
-    """How much of a file is on the requester's disk: blocks that were written, of the part beside the destination."""
-    parts = [path for path in peer.folder.glob(".received_*") if path.name.endswith(".part") and name in path.name]
-    return max((path.stat().st_blocks * 512 for path in parts), default=0)
-
-
 def loopback_bytes():
     return int(pathlib.Path("/sys/class/net/lo/statistics/rx_bytes").read_text())
 
@@ -40,9 +34,9 @@ def network_of(options, source, holders):
     return network, asker, name
 
 
-def wait_half(peer, name, len_bytes):
-    while partial_bytes(peer, name) < len_bytes / 2:
-        time.sleep(0.05)
+def wait_half(before, len_bytes):
+    while loopback_bytes() - before < len_bytes / 2:
+        time.sleep(0.01)
 
 
 def main():
@@ -62,13 +56,13 @@ def main():
         asker.type(f"Request {name}")
         note = ""
         if event == "holder":
-            wait_half(asker, name, len_bytes)
+            wait_half(before, len_bytes)
             network.keepers(name)[1].kill()
             ideal = len_bytes / 2 / (2 * rate) + len_bytes / 2 / rate
             note = "  one of two holders killed at 50 %"
         if event == "requester":
-            wait_half(asker, name, len_bytes)
-            had = partial_bytes(asker, name)
+            wait_half(before, len_bytes)
+            had = loopback_bytes() - before
             asker.kill()
             killed_after = time.monotonic() - begun
             asker = peers.Peer(network, asker.port, network.peers[0].port, folder_=asker.folder)
