@@ -223,27 +223,27 @@ fn lines_that_arrive_keep_what_is_half_typed() {
     });
     terminal.prompt_is("> Request no");
     terminal.press(".such\r");
-    terminal.shows("File no.such was not found (2 peers asked)");
+    terminal.shows("File no.such was not found (2 peers asked): nobody has heard of it");
     terminal.prompt_is("> ");
     assert_eq!(terminal.count("> Request no.such"), 1, "{}", terminal.text());
-    assert_eq!(terminal.count("File no.such was not found (2 peers asked)"), 1);
+    assert_eq!(terminal.count("File no.such was not found (2 peers asked): nobody has heard of it"), 1);
 }
 
 #[test]
 fn arrow_up_brings_the_last_line_back() {
     let mut terminal = Terminal::open("60");
     terminal.press("Request no.such\r");
-    terminal.shows("File no.such was not found (2 peers asked)");
+    terminal.shows("File no.such was not found (2 peers asked): nobody has heard of it");
     terminal.prompt_is("> ");
     terminal.press("\x1b[A");
     terminal.prompt_is("> Request no.such");
     terminal.press("\r");
     eventually(SOON, "a second answer", || {
-        (terminal.count("File no.such was not found (2 peers asked)") == 2).then_some(())
+        (terminal.count("File no.such was not found (2 peers asked): nobody has heard of it") == 2).then_some(())
     });
     // Edited in the middle: to the left of the last letter.
     terminal.press("\x1b[A\x1b[Dx\r");
-    terminal.shows("File no.sucxh was not found (2 peers asked)");
+    terminal.shows("File no.sucxh was not found (2 peers asked): nobody has heard of it");
 }
 
 #[test]

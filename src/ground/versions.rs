@@ -62,8 +62,8 @@ impl<T> Versions<T> {
         self.kept.is_empty()
     }
 
-    /// Whether a version would be taken. `fresh`: it is just being stored, and shall be the latest or beside it; who
-    /// stores it is told of a later one, to follow that.
+    /// Whether a version would be taken. `fresh`: it is just being stored, and shall be the one that answers; who stores
+    /// it is told of a higher one, to follow that.
     pub fn admits(&self, manifest: &Manifest, fresh: bool) -> Admission {
         let rank = manifest.rank();
         if self.kept.iter().any(|(held, _)| held.rank() == rank) {
@@ -72,7 +72,7 @@ impl<T> Versions<T> {
         let Some((best, _)) = self.best() else { return Admission::Take };
         let ended = self.kept.iter().any(|(held, _)| held.content.is_removed() && held.rank() > rank);
         let crowded = self.kept.len() >= MAX_VERSIONS && self.kept.last().is_some_and(|(last, _)| last.rank() > rank);
-        if ended || crowded || fresh && best.version > manifest.version {
+        if ended || crowded || fresh && best.rank() > rank {
             return Admission::Outdated(best.holding());
         }
         Admission::Take
@@ -124,12 +124,14 @@ mod tests {
             let versions = versions(&[(1, 1), order[0], order[1]]);
             assert_eq!(ranks(&versions), [(2, 8), (2, 7), (1, 1)]);
         }
-        assert_eq!(versions(&[(2, 7)]).admits(&manifest(2, 6), true), Admission::Take);
+        assert_eq!(versions(&[(2, 7)]).admits(&manifest(2, 8), true), Admission::Take);
     }
 
     #[test]
-    fn who_stores_an_earlier_version_is_told_of_the_later_one() {
+    fn who_stores_what_would_not_answer_is_told_of_what_does() {
         let versions = versions(&[(2, 7)]);
+        assert_eq!(versions.admits(&manifest(2, 6), true), Admission::Outdated(manifest(2, 7).holding()));
+        assert_eq!(versions.admits(&manifest(2, 6), false), Admission::Take);
         assert_eq!(versions.admits(&manifest(1, 7), true), Admission::Outdated(manifest(2, 7).holding()));
         assert_eq!(versions.admits(&manifest(1, 7), false), Admission::Take, "it comes back from somewhere");
         assert_eq!(versions.admits(&manifest(2, 7), true), Admission::Have);

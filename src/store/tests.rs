@@ -227,7 +227,8 @@ fn versions_stored_at_once_all_survive_reopening() {
     thread::scope(|scope| {
         for number in 0..8 {
             let store = &store;
-            scope.spawn(move || keep(store, "4103", 2, &bytes(number)).unwrap());
+            let (version, bytes) = (manifest("4103", 2, &bytes(number)), bytes(number));
+            scope.spawn(move || store.keep(&version, None, false, &mut bytes.as_slice()).unwrap());
         }
     });
     let before = store.held();

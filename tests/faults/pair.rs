@@ -158,11 +158,13 @@ pub fn request(asker: &Peer, name: &str) -> Result<Vec<u8>, String> {
     if ending == received { Ok(fs::read(asker.received(name)).unwrap()) } else { Err(ending) }
 }
 
-/// What is left of writes that never ended, in a peer's folder.
+/// What is left of writes that never ended, in a peer's folder; apart from uploads that can be resumed, which the store
+/// keeps for a day.
 pub fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let is_passing = |path: &PathBuf| {
         let in_tmp = path.parent().is_some_and(|parent| parent.ends_with("tmp"));
-        in_tmp || path.extension().is_some_and(|extension| extension == "part")
+        let resumable = path.parent().is_some_and(|parent| parent.ends_with("partial"));
+        in_tmp || !resumable && path.extension().is_some_and(|extension| extension == "part")
     };
     files_below(folder).into_iter().filter(is_passing).collect()
 }
