@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A large file, Store at one process and Request at another over loopback, beside cp and socat of the same bytes.
+# A large file, Store at one process and Request at another over loopback, beside cp, socat (unverified) and a bare
+# sendfile with BLAKE3 on arrival (examples/bare_copy.rs) of the same bytes.
 # All times include that the bytes are on disk (fsync).
 #
 #   bench/gigabyte.sh [MIB=1024] [ROUNDS=5]
@@ -7,8 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mib=${1:-1024} rounds=${2:-5}
 command -v socat >/dev/null || { echo "socat is missing: apt-get install socat" >&2; exit 1; }
-cargo build --release -q
-p2p=$PWD/target/release/p2p
+cargo build --release -q --bin p2p --example bare_copy
+target=${CARGO_TARGET_DIR:-$PWD/target}
+p2p=$target/release/p2p bare=$target/release/examples/bare_copy
 work=$(mktemp -d -p "${TMPDIR:-/tmp}")
 pids=()
 trap 'kill -9 "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
@@ -45,6 +47,11 @@ for ((round = 0; round < rounds; round++)); do
     begin=$(now); socat -u -b 262144 OPEN:"$work/a/0150.bin" TCP:127.0.0.1:$((base + 300)); wait $listener; sync "$work/copy"
     since "$begin" >>"$work/t.socat"; echo >>"$work/t.socat"
     rm "$work/copy"
+    "$bare" receive $((base + 301)) "$work/copy" >/dev/null & listener=$!
+    until [ -n "$(ss -Hltn "sport = :$((base + 301))")" ]; do sleep 0.01; done
+    begin=$(now); "$bare" send $((base + 301)) "$work/a/0150.bin"; wait $listener
+    since "$begin" >>"$work/t.bare"; echo >>"$work/t.bare"
+    rm "$work/copy"
     # Other bytes each time: what a keeper has already is not sent again.
     printf '%016d' $round | dd of="$work/a/0150.bin" conv=notrunc status=none
     typed "Store 0150" "Stored 0150" >>"$work/t.store"; echo >>"$work/t.store"
@@ -52,8 +59,8 @@ for ((round = 0; round < rounds; round++)); do
     cmp "$work/a/0150.bin" "$work/a/received_0150.pdf"
     rm "$work/a/received_0150.pdf"
 done
-cp=$(median <"$work/t.cp") socat=$(median <"$work/t.socat")
-for what in cp socat store request; do
-    median <"$work/t.$what" | awk -v w=$what -v c="$cp" -v s="$socat" '{ printf "%-8s %6.2f s   %.2f of cp   %.2f of socat\n", w, $1, $1/c, $1/s }'
+cp=$(median <"$work/t.cp") bare=$(median <"$work/t.bare")
+for what in cp socat bare store request; do
+    median <"$work/t.$what" | awk -v w=$what -v c="$cp" -v s="$bare" '{ printf "%-8s %6.2f s   %.2f of cp   %.2f of bare\n", w, $1, $1/c, $1/s }'
 done
 for pid in "${pids[@]}"; do awk -v p="$pid" '/^VmHWM/ { printf "peak memory of a peer %.1f MB\n", $2/1024 }' "/proc/$pid/status"; done
