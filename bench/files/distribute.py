@@ -1,6 +1,6 @@
 """One file to N peers that all want it at once, with limited uplinks: measured, beside the two bounds of the textbook.
 
-    python3 bench/files/distribute.py [--mb 64] [--uplink-mb 2] [--peers 1,2,5,10,20,30] [--out docs/distribute]
+    python3 bench/files/distribute.py [--mb 64] [--uplink-mib 2] [--peers 1,2,5,10,20,30] [--out docs/distribute]
 
 The one that has the file sends at u_s = 10 u, everybody else at u; downlinks are not limited. Written are OUT.csv and
 OUT.svg. Client-server: N F / u_s. Peer to peer: max(F / u_s, N F / (u_s + N u)).
@@ -17,8 +17,8 @@ import peers
 def measure(options, count):
     """Seconds from the moment when all ask to that when the last has it."""
     network = peers.Network(replicas=1)
-    seed = network.start("--limit-up", f"{10 * options.uplink_mb}M")
-    takers = [network.start("--limit-up", f"{options.uplink_mb}M") for _ in range(count)]
+    seed = network.start("--limit-up", f"{10 * options.uplink_mib}M")
+    takers = [network.start("--limit-up", f"{options.uplink_mib}M") for _ in range(count)]
     name = network.name_kept_by([seed])
     source = peers.folder() / name
     peers.noise(source, options.mb * 1_000_000, seed=count)
@@ -63,16 +63,16 @@ def chart(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=int, default=64)
-    parser.add_argument("--uplink-mb", type=int, default=2)
+    parser.add_argument("--uplink-mib", type=int, default=2)
     parser.add_argument("--peers", default="1,2,5,10,20,30")
     parser.add_argument("--out", default=str(peers.ROOT / "docs" / "distribute"))
     options = parser.parse_args()
     peers.build()
-    print(f"{options.mb} MB, u = {options.uplink_mb} MB/s, u_s = 10 u; {peers.machine()}")
+    print(f"{options.mb} MB, u = {options.uplink_mib} MiB/s, u_s = 10 u; {peers.machine()}")
     rows = []
     for count in map(int, options.peers.split(",")):
         seconds = measure(options, count)
-        f, u = options.mb, options.uplink_mb
+        f, u = options.mb * 1e6, options.uplink_mib * 1024 * 1024
         bound = max(f / (10 * u), count * f / (10 * u + count * u))
         rows.append((count, seconds, bound, count * f / (10 * u)))
         print(f"N = {count:>2}: {seconds:6.2f} s   peer to peer {bound:6.2f} s, ratio {seconds / bound:.2f}   "

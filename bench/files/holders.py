@@ -1,6 +1,6 @@
 """A large file from one, two and three holders whose uplinks are limited; then a holder, then the requester, killed.
 
-    python3 bench/files/holders.py [--mib 1024] [--rate-mb 20]
+    python3 bench/files/holders.py [--mib 1024] [--rate-mib 20]
 
 Ideal: all bytes at the sum of the limits. Fetched twice: what arrived in both runs of the killed requester
 together, beyond the file: counted at the loopback interface, which nothing else may use meanwhile.
@@ -22,7 +22,7 @@ def loopback_bytes():
 def network_of(options, source, holders):
     """So many holders, all with the file, and one who wants it; and the file's name."""
     network = peers.Network(replicas=holders)
-    kept_by = [network.start("--limit-up", f"{options.rate_mb}M") for _ in range(holders)]
+    kept_by = [network.start("--limit-up", f"{options.rate_mib}M") for _ in range(holders)]
     asker = network.start()
     name = network.name_kept_by(kept_by)
     named = source.with_name(name)
@@ -42,13 +42,13 @@ def wait_half(before, len_bytes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=1024)
-    parser.add_argument("--rate-mb", type=int, default=20)
+    parser.add_argument("--rate-mib", type=int, default=20)
     options = parser.parse_args()
     peers.build()
     source = peers.folder() / "source"
     peers.noise(source, options.mib << 20)
-    len_bytes, rate = options.mib << 20, options.rate_mb * 1_000_000
-    print(f"{options.mib} MiB, {options.rate_mb} MB/s a holder; {peers.machine()}")
+    len_bytes, rate = options.mib << 20, options.rate_mib << 20
+    print(f"{options.mib} MiB, {options.rate_mib} MiB/s a holder; {peers.machine()}")
     for holders, event in [(1, None), (2, None), (3, None), (2, "holder"), (2, "requester")]:
         network, asker, name = network_of(options, source, holders)
         ideal = len_bytes / (holders * rate)
