@@ -197,14 +197,21 @@ impl Store {
 
     /// Makes room for the bytes of a version that is about to arrive. A full disk is noticed here, and a used up quota.
     pub fn begin(&self, manifest: &Manifest) -> Result<Incoming, StoreError> {
-        let room = self.room(manifest.content.len_bytes)?;
-        Incoming::begin(self.clone(), manifest.clone(), room)
+        let wanted = manifest.content.len_bytes;
+        self.with_room(wanted, wanted, |room| Incoming::begin(self.clone(), manifest.clone(), room))
     }
 
     /// The same for bytes that come chunk by chunk, in any order; goes on where an earlier upload of them stopped.
     pub fn receive(&self, manifest: &Manifest, pieces: &Pieces) -> Result<Upload, StoreError> {
-        let room = self.room(manifest.content.len_bytes)?;
-        Upload::begin(self.clone(), manifest.clone(), pieces, room)
+        let wanted = manifest.content.len_bytes;
+        let there = Place::within(&self.folder("partial"), &manifest.content).len_bytes();
+        let begin = |room| Upload::begin(self.clone(), manifest.clone(), pieces, room);
+        self.with_room(wanted, wanted.saturating_sub(there), begin)
+    }
+
+    /// Removes what uploads left that broke off, where nobody has gone on with it for so long.
+    pub fn sweep_partials(&self, max_age: Duration) {
+        partial::sweep(&self.folder("partial"), "", max_age);
     }
 
     /// Keeps a version whose bytes are at hand: reads exactly as many as it says.
@@ -292,6 +299,27 @@ impl Store {
         catalogue.arriving_bytes = arriving.ok_or_else(|| StoreError::Full(self.folder("content")))?;
         Ok(Room { shared: self.shared.clone(), len_bytes: wanted })
     }
+    /// Makes room for so many bytes, of which so many are new on the disk. What uploads left that broke off gives way.
+    fn with_room<T>(
+        &self,
+        wanted: u64,
+        new: u64,
+        begin: impl Fn(Room) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let left = partial::bytes_in(&self.folder("partial"));
+        let all = self.used_bytes().saturating_add(left).saturating_add(new);
+        if left > 0 && self.shared.quota.is_some_and(|quota| all > quota) {
+            self.sweep_partials(Duration::ZERO);
+        }
+        match begin(self.room(wanted)?) {
+            Err(StoreError::Full(_)) if left > 0 => {
+                self.sweep_partials(Duration::ZERO);
+                begin(self.room(wanted)?)
+            }
+            outcome => outcome,
+        }
+    }
+
 
     fn bookmark(&self) -> Result<Bookmark, StoreError> {
         self.shared.index.bookmark()
