@@ -55,6 +55,7 @@ use error::On as _;
 use index::{Bookmark, Index};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -159,6 +160,12 @@ impl Store {
         self.versions(key).into_iter().find(|manifest| manifest.content == *content)
     }
 
+    /// Whether this very version is kept.
+    pub fn keeps(&self, manifest: &Manifest) -> bool {
+        let catalogue = self.shared.catalogue();
+        catalogue.versions(&manifest.name.key()).is_some_and(|versions| versions.get(&manifest.holding()).is_some())
+    }
+
     /// Whether some version has this content.
     pub fn refers_to(&self, content: &Content) -> bool {
         self.shared.catalogue().refers_to(content)
@@ -239,12 +246,18 @@ impl Store {
 
     /// Removes this version, and no other of its name.
     pub fn forget(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        self.change(Change::Forget(manifest.clone())).map(drop)
+        self.forget_all(vec![manifest.clone()])
     }
 
-    /// Removes bytes that are wrong, and all versions that refer to them. Returns these.
-    pub fn drop_damaged(&self, content: &Content) -> Result<Vec<Manifest>, StoreError> {
-        match self.change(Change::Damaged(*content))? {
+    /// Removes these versions, in one commit.
+    pub fn forget_all(&self, manifests: Vec<Manifest>) -> Result<(), StoreError> {
+        self.change(Change::Forget(manifests)).map(drop)
+    }
+
+    /// Removes bytes that are wrong, and all versions that refer to them. Returns these. `read`: the file that was found
+    /// wrong, still open; none where there was none. If there is another one by now, that stays.
+    pub fn drop_damaged(&self, content: &Content, read: Option<&File>) -> Result<Vec<Manifest>, StoreError> {
+        match self.change(Change::Damaged(*content, read.and_then(identity)))? {
             Done::Dropped(manifests) => Ok(manifests),
             Done::Yes | Done::WithoutBytes | Done::Outdated(_) => unreachable!("versions are dropped, none is kept"),
         }
@@ -286,19 +299,6 @@ impl Store {
         self.shared.changes.run(change, |changes| commit::make(&self.shared, changes))
     }
 
-    fn room(&self, wanted: u64) -> Result<Room, StoreError> {
-        let mut catalogue = self.shared.catalogue();
-        let used = catalogue.used_bytes().saturating_add(catalogue.arriving_bytes);
-        if let Some(quota) = self.shared.quota
-            && wanted > quota.saturating_sub(used)
-        {
-            return Err(StoreError::Quota { wanted, used, quota });
-        }
-        // Lengths are claims of others: a sum of them that overflows is refused by any disk.
-        let arriving = catalogue.arriving_bytes.checked_add(wanted);
-        catalogue.arriving_bytes = arriving.ok_or_else(|| StoreError::Full(self.folder("content")))?;
-        Ok(Room { shared: self.shared.clone(), len_bytes: wanted })
-    }
     /// Makes room for so many bytes, of which so many are new on the disk. What uploads left that broke off gives way.
     fn with_room<T>(
         &self,
@@ -320,6 +320,19 @@ impl Store {
         }
     }
 
+    fn room(&self, wanted: u64) -> Result<Room, StoreError> {
+        let mut catalogue = self.shared.catalogue();
+        let used = catalogue.used_bytes().saturating_add(catalogue.arriving_bytes);
+        if let Some(quota) = self.shared.quota
+            && wanted > quota.saturating_sub(used)
+        {
+            return Err(StoreError::Quota { wanted, used, quota });
+        }
+        // Lengths are claims of others: a sum of them that overflows is refused by any disk.
+        let arriving = catalogue.arriving_bytes.checked_add(wanted);
+        catalogue.arriving_bytes = arriving.ok_or_else(|| StoreError::Full(self.folder("content")))?;
+        Ok(Room { shared: self.shared.clone(), len_bytes: wanted })
+    }
 
     fn bookmark(&self) -> Result<Bookmark, StoreError> {
         self.shared.index.bookmark()
@@ -350,6 +363,13 @@ fn content_path(root: &Path, content: &Content) -> PathBuf {
 
 fn content_name(content: &Content) -> String {
     blake3::Hash::from_bytes(content.hash).to_hex().to_string()
+}
+
+/// What tells a file from all others, for as long as it is open.
+type FileId = (u64, u64);
+
+fn identity(file: &File) -> Option<FileId> {
+    file.metadata().ok().map(|about| (about.dev(), about.ino()))
 }
 
 /// Removes a file; that it is gone already is as good.
