@@ -58,10 +58,13 @@ pub struct Manifest {
 impl Manifest {
     /// No file is stored so often. What claims more is no manifest: one more would have no place on the wire.
     pub const MAX_VERSION: u64 = 1 << 62;
+    /// A hundred years: who says more means "for ever", and is read so.
+    pub const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-    /// The version that follows `held`; the first where there is none.
+    /// The version that follows `held`; the first where there is none. Nothing follows the last: it is made again.
     pub fn after(held: Option<&Holding>, name: FileName, content: Content, stored_by: Id) -> Manifest {
-        let (version, previous) = held.map_or((1, None), |held| (held.version + 1, Some(held.link)));
+        let (version, previous) =
+            held.map_or((1, None), |held| (held.version.saturating_add(1).min(Manifest::MAX_VERSION), Some(held.link)));
         Manifest { name, version, content, previous, stored_by, ttl: None }
     }
 

@@ -15,9 +15,6 @@ use thiserror::Error;
 /// Counts up when readers of the older form would misunderstand the newer.
 const FORMAT: u64 = 2;
 
-/// A hundred years: who says more means "for ever", and leaves it out.
-const MAX_TTL_SECS: u64 = 100 * 365 * 24 * 3600;
-
 /// Why a text is no manifest we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadRecord {
@@ -79,7 +76,7 @@ pub fn read(value: &Value) -> Result<Manifest, BadRecord> {
             None => None,
         };
         let ttl = match value.get("ttl") {
-            Some(ttl) => Some(Duration::from_secs(ttl.count().filter(|secs| *secs <= MAX_TTL_SECS)?)),
+            Some(ttl) => Some(Duration::from_secs(ttl.count()?)).filter(|ttl| *ttl <= Manifest::MAX_TTL),
             None => None,
         };
         Some(Manifest { name, version, content, previous, stored_by: Id::from_slice(value.get("by")?.bytes()?)?, ttl })

@@ -6,7 +6,7 @@ use super::orders::Source;
 use crate::ground::{Contact, Content, FileName, Manifest};
 use crate::peer::{Input, MoveError, News, Ticket};
 use crate::store::pieces::{Pieces, chunk_count};
-use crate::store::{Arrival, source};
+use crate::store::{Arrival, StoreError, source};
 use crate::transfer::{self, AfterTalk, Get, Order, Payload, Put, Served, Told};
 use std::fs::File;
 use std::net::TcpStream;
@@ -100,9 +100,13 @@ impl Hands {
         let outcome = block(move || {
             let (mut file, len_bytes) = hands.own_file(&name, content).ok_or(MoveError::Missing)?;
             let mut arrival = Arrival::at(&destination)?;
-            let copied = arrival.copy(&mut file, len_bytes, content).map_err(MoveError::from);
+            let copied = arrival.copy(&mut file, len_bytes, content).map_err(|error| match error {
+                // Of our own copy nobody but the disk has taken anything: others may have a better one.
+                StoreError::Changed if content.is_some() => MoveError::Damaged,
+                error => error.into(),
+            });
             if let (Some(content), Err(MoveError::Damaged)) = (content, &copied) {
-                hands.say_damaged(hands.store.drop_damaged(&content)?);
+                hands.say_damaged(hands.store.drop_damaged(&content, Some(&file))?);
             }
             copied?;
             Ok(arrival.finish()?)

@@ -135,10 +135,10 @@ impl Hands {
         self.happen(Happening::Input(Input::Looked { ticket, found })).await;
     }
 
-    /// Drops a copy. At once, though it blocks for a moment: later it might be a copy that was given anew.
-    pub fn forget(&self, manifest: &Manifest) {
+    /// Drops copies. At once, though it blocks for a moment: later they might be copies that were given anew.
+    pub fn forget(&self, manifests: Vec<Manifest>) {
         // What the disk does not let go is found again at the next start, and offered to its keepers.
-        let _ = self.store.forget(manifest);
+        let _ = self.store.forget_all(manifests);
     }
 
     /// From now on nobody gives us anything to keep.

@@ -9,11 +9,12 @@ use super::memory::{self, Remembered};
 use super::orders::Orders;
 use super::scrub;
 use super::sockets::{Bound, only_own_family};
+use super::sweeping;
 use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
 use crate::ground::{FileName, Id, Item, Secret};
 use crate::peer::{self, Answer, Command, News, Publication, Sought, Ticket};
-use crate::store::{self, Store, StoreError, Upload};
+use crate::store::{Store, StoreError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,9 +28,6 @@ use tokio::task::{self, JoinSet};
 
 /// How often a port is chosen by the system until it is free for UDP and TCP.
 const PORT_TRIES: usize = 20;
-
-/// How long chunks of a file that was not received completely are kept. Guess: who was interrupted asks again in a week.
-const PARTIALS_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Most commands that wait to be read. Guess: nobody types so fast.
 const WAITING_ORDERS: usize = 64;
@@ -137,8 +135,7 @@ impl Host {
         let own = bound.addrs().map_err(|error| listen_error(config.addr, error))?;
         let folders = if config.addr.port() == 0 { config.folders.at_port(own[0].port()) } else { config.folders };
         let store = Store::open(&folders.store, config.quota)?;
-        store::sweep(&folders.store.join("partial"), "", Upload::PARTIALS_AGE);
-        store::sweep(&folders.work, ".received_", PARTIALS_AGE);
+        sweeping::sweep(&folders, &store);
         let Remembered { id, journal, memory } = memory::open(&folders.store, config.identity)?;
         let peer_config = peer::Config {
             id,
@@ -166,6 +163,7 @@ impl Host {
             tasks.spawn(door::keep(door, hands.clone()));
         }
         tasks.spawn(scrub::keep_on(hands.clone(), config.scrub));
+        tasks.spawn(sweeping::keep_on(hands.clone()));
         let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
         Ok((Host { orders, id, addrs: own.into() }, first_listener))

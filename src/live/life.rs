@@ -70,7 +70,11 @@ impl Life {
 
     fn happened(&mut self, happening: Happening) {
         match happening {
-            Happening::Input(input) => self.body.tell(input),
+            Happening::Input(input) => {
+                if self.is_still_so(&input) {
+                    self.body.tell(input);
+                }
+            }
             Happening::News(news) => self.tell(Event::News(news)),
             Happening::Sourced { ticket, name, found: Ok(source) } => {
                 let (content, ttl) = (source.pieces.content(), self.orders.ttl(ticket));
@@ -80,6 +84,24 @@ impl Life {
             Happening::Sourced { ticket, name, found: Err(reason) } => {
                 self.answer(ticket, Answer::Failed { name, reason });
             }
+        }
+    }
+
+    /// The store may have changed since this was said: a version that came may be dropped by now, one that was dropped may
+    /// have come again. What the peer believes of it must not be older than the store.
+    fn is_still_so(&self, input: &Input) -> bool {
+        match input {
+            Input::Received { manifest, .. } => self.hands.store.keeps(manifest),
+            Input::Damaged(manifest) => !self.hands.store.keeps(manifest),
+            Input::Command { .. }
+            | Input::Datagram { .. }
+            | Input::Moved { .. }
+            | Input::Inspected { .. }
+            | Input::Listed { .. }
+            | Input::Probed { .. }
+            | Input::Unreachable(_)
+            | Input::Looked { .. }
+            | Input::Wake => true,
         }
     }
 
@@ -111,13 +133,13 @@ impl Life {
 
     /// Does all that the peer wants done.
     fn perform(&mut self) -> Fate {
-        let mut fate = Fate::Live;
+        let (mut fate, mut forgotten) = (Fate::Live, Vec::new());
         while let Some(output) = self.body.poll() {
             match output {
                 Output::Move { ticket, task } => self.carry(ticket, task),
                 Output::Probe { addr } => _ = self.tasks.spawn(self.hands.clone().probe(addr)),
                 Output::Look { ticket, name } => _ = self.tasks.spawn(self.hands.clone().look(ticket, name)),
-                Output::Forget(manifest) => self.hands.forget(&manifest),
+                Output::Forget(manifest) => forgotten.push(manifest),
                 Output::Send { .. } | Output::Note { .. } => unreachable!("the body does these"),
                 Output::Answer { ticket, answer } => {
                     if answer == Answer::Left {
@@ -127,6 +149,10 @@ impl Life {
                 }
                 Output::News(news) => self.tell(Event::News(news)),
             }
+        }
+        // Together: each commit waits for the disk, and so does everybody who waits for us.
+        if !forgotten.is_empty() {
+            self.hands.forget(forgotten);
         }
         fate
     }

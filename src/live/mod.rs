@@ -16,6 +16,7 @@ mod node;
 mod orders;
 mod scrub;
 mod sockets;
+mod sweeping;
 mod unreachable;
 
 pub use crate::overlay::{Eviction, Kind, Tuning};

@@ -182,8 +182,13 @@ impl Peer {
     /// Looks at the files now due: who of their keepers is to be asked, and which need not be ours any more.
     fn look_at_due(&mut self, now: Moment) {
         let mut offers: BTreeMap<Contact, Vec<Holding>> = BTreeMap::new();
+        // Each once, however often it is due: who asks for the same again and again gets no more work done.
+        let mut due = BTreeSet::new();
         while let Some((at, key)) = self.handover.agenda.first().copied().filter(|(at, _)| *at <= now) {
             self.handover.agenda.remove(&(at, key));
+            due.insert(key);
+        }
+        for key in due {
             let Some(held) = self.shelf.best(key) else { continue };
             let place = self.naming.place(&held.name);
             let Some(keepers) = self.keepers_to_be(place) else {

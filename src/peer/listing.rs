@@ -7,6 +7,8 @@ use crate::ground::krpc;
 const MAX_PEERS: usize = 4096;
 /// Most of them at once.
 const AT_ONCE: usize = 16;
+/// Most files listed: peers that make up names do not fill our memory. Guess: 0.5 GB of it.
+const MAX_FILES: usize = 1_000_000;
 /// Most lists under way.
 const MAX_LISTINGS: usize = 4;
 
@@ -31,10 +33,14 @@ impl Listing {
     }
 
     fn add(&mut self, holder: Id, manifest: Manifest) {
+        if self.files.len() >= MAX_FILES && !self.files.contains_key(&manifest.name) {
+            return;
+        }
         let (best, holders) = self.files.entry(manifest.name.clone()).or_insert_with(|| (manifest.clone(), Vec::new()));
         if best.rank() < manifest.rank() {
             (*best, *holders) = (manifest, vec![holder]);
-        } else if best.rank() == manifest.rank() {
+        } else if best.rank() == manifest.rank() && holders.last() != Some(&holder) {
+            // What one peer says comes at once.
             holders.push(holder);
         }
     }

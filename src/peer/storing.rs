@@ -33,6 +33,8 @@ pub(super) struct Store {
 
 impl Store {
     pub fn new(content: Content, ttl: Option<Duration>) -> Store {
+        // As everybody will read it.
+        let ttl = ttl.filter(|ttl| *ttl <= Manifest::MAX_TTL);
         let ttl = if content.is_removed() { Some(REMOVAL_LASTS) } else { ttl };
         Store {
             content,
@@ -53,9 +55,10 @@ impl Store {
         self.content.is_removed()
     }
 
-    /// Somebody holds this already.
+    /// Somebody holds this already. Nothing can follow the last version: who says to hold it is not heard, so that a liar
+    /// cannot keep others from storing.
     pub fn supersede(&mut self, held: Option<Holding>, holder: Contact) {
-        if let Some(held) = held
+        if let Some(held) = held.filter(|held| held.version < Manifest::MAX_VERSION)
             && self.before.is_none_or(|(before, _)| before.rank() < held.rank())
         {
             self.before = Some((held, holder));
@@ -230,5 +233,30 @@ impl Peer {
             self.received(now, manifest, left);
         }
         self.upload_on(id, job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ground::record;
+
+    #[test]
+    fn what_a_store_makes_can_be_read_whatever_is_claimed() {
+        let holder = Contact { id: Id::ZERO, addr: SocketAddr::from(([127, 0, 0, 1], 1)) };
+        let name = FileName::parse("4103").unwrap();
+        let content = Content { hash: [7; Content::HASH_LEN], len_bytes: 1 };
+        for claimed in [1, Manifest::MAX_VERSION - 1, Manifest::MAX_VERSION] {
+            let mut store = Store::new(content, Some(Duration::from_secs(u64::MAX)));
+            let held = Holding { version: claimed, ..Holding::any(name.key()) };
+            store.supersede(Some(held), holder);
+            let before = store.before.as_ref().map(|(held, _)| held);
+            assert_eq!(before.is_some(), claimed < Manifest::MAX_VERSION, "nothing follows the last");
+            let next = Manifest::after(before, name.clone(), content, Id::ZERO);
+            let made = Manifest { ttl: store.ttl, ..next };
+            assert_eq!(record::decode(&record::encode(&made)), Ok(made));
+            let last = Manifest::after(Some(&held), name.clone(), content, Id::ZERO);
+            assert!(record::decode(&record::encode(&last)).is_ok());
+        }
     }
 }

@@ -7,17 +7,20 @@ use super::catalogue::{Catalogue, Changes, Draft};
 use super::error::On as _;
 use super::index::{Bookmark, Edit, Expiry};
 use super::temporary::{Temporary, sync_folder};
-use super::{Shared, StoreError, content_path, remove};
+use super::{FileId, Shared, StoreError, content_path, identity, remove};
 use crate::ground::{Admission, Content, Holding, Manifest};
+use std::fs::File;
+use std::path::Path;
 
 /// What is to become of what is kept.
 pub(super) enum Change {
     /// A version is to be kept.
     Keep(Keep),
-    /// A version is to be dropped.
-    Forget(Manifest),
-    /// These bytes are wrong: all versions that refer to them are to be dropped.
-    Damaged(Content),
+    /// Versions are to be dropped.
+    Forget(Vec<Manifest>),
+    /// These bytes are wrong, as long as they lie in this file, or in none: all versions that refer to them are to be
+    /// dropped.
+    Damaged(Content, Option<FileId>),
     /// How far the scrub is.
     Bookmark(Bookmark),
 }
@@ -58,23 +61,26 @@ struct Plan {
 pub(super) fn make(shared: &Shared, changes: Vec<Change>) -> Vec<Result<Done, StoreError>> {
     let len = changes.len();
     // Nobody else changes the catalogue, so what is planned stays true while others read it.
-    let plan = plan(&shared.catalogue(), changes);
+    let plan = plan(&shared.root, &shared.catalogue(), changes);
     match perform(shared, plan) {
         Ok(dones) => dones.into_iter().map(Ok).collect(),
         Err(error) => (0..len).map(|_| Err(error.clone())).collect(),
     }
 }
 
-fn plan(catalogue: &Catalogue, changes: Vec<Change>) -> Plan {
+fn plan(root: &Path, catalogue: &Catalogue, changes: Vec<Change>) -> Plan {
     let mut draft = Draft::new(catalogue);
     let mut arrivals = Vec::new();
     let dones = changes.into_iter().map(|change| match change {
         Change::Keep(keep) => plan_to_keep(&mut draft, keep, &mut arrivals),
-        Change::Forget(manifest) => {
-            draft.remove(&manifest.holding());
+        Change::Forget(manifests) => {
+            manifests.iter().for_each(|manifest| draft.remove(&manifest.holding()));
             Done::Yes
         }
-        Change::Damaged(content) => Done::Dropped(draft.remove_content(&content)),
+        Change::Damaged(content, read) => match is_still_there(root, &content, read) {
+            true => Done::Dropped(draft.remove_content(&content)),
+            false => Done::Dropped(Vec::new()),
+        },
         Change::Bookmark(bookmark) => {
             draft.edit(Edit::Bookmark(bookmark));
             Done::Yes
@@ -83,6 +89,15 @@ fn plan(catalogue: &Catalogue, changes: Vec<Change>) -> Plan {
     let dones = dones.collect();
     let (changes, edits) = draft.finish();
     Plan { changes, edits, arrivals, dones }
+}
+
+/// What was found wrong is what lies there now: good bytes may have come meanwhile.
+fn is_still_there(root: &Path, content: &Content, read: Option<FileId>) -> bool {
+    match (File::open(content_path(root, content)), read) {
+        (Ok(file), Some(read)) => identity(&file).is_none_or(|there| there == read),
+        (Ok(_), None) => false,
+        (Err(_), _) => true,
+    }
 }
 
 fn plan_to_keep(draft: &mut Draft, keep: Keep, arrivals: &mut Vec<(Temporary, Content)>) -> Done {

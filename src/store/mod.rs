@@ -55,6 +55,7 @@ use error::On as _;
 use index::{Bookmark, Index};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -159,6 +160,12 @@ impl Store {
         self.versions(key).into_iter().find(|manifest| manifest.content == *content)
     }
 
+    /// Whether this very version is kept.
+    pub fn keeps(&self, manifest: &Manifest) -> bool {
+        let catalogue = self.shared.catalogue();
+        catalogue.versions(&manifest.name.key()).is_some_and(|versions| versions.get(&manifest.holding()).is_some())
+    }
+
     /// Whether some version has this content.
     pub fn refers_to(&self, content: &Content) -> bool {
         self.shared.catalogue().refers_to(content)
@@ -197,14 +204,21 @@ impl Store {
 
     /// Makes room for the bytes of a version that is about to arrive. A full disk is noticed here, and a used up quota.
     pub fn begin(&self, manifest: &Manifest) -> Result<Incoming, StoreError> {
-        let room = self.room(manifest.content.len_bytes)?;
-        Incoming::begin(self.clone(), manifest.clone(), room)
+        let wanted = manifest.content.len_bytes;
+        self.with_room(wanted, wanted, |room| Incoming::begin(self.clone(), manifest.clone(), room))
     }
 
     /// The same for bytes that come chunk by chunk, in any order; goes on where an earlier upload of them stopped.
     pub fn receive(&self, manifest: &Manifest, pieces: &Pieces) -> Result<Upload, StoreError> {
-        let room = self.room(manifest.content.len_bytes)?;
-        Upload::begin(self.clone(), manifest.clone(), pieces, room)
+        let wanted = manifest.content.len_bytes;
+        let there = Place::within(&self.folder("partial"), &manifest.content).len_bytes();
+        let begin = |room| Upload::begin(self.clone(), manifest.clone(), pieces, room);
+        self.with_room(wanted, wanted.saturating_sub(there), begin)
+    }
+
+    /// Removes what uploads left that broke off, where nobody has gone on with it for so long.
+    pub fn sweep_partials(&self, max_age: Duration) {
+        partial::sweep(&self.folder("partial"), "", max_age);
     }
 
     /// Keeps a version whose bytes are at hand: reads exactly as many as it says.
@@ -232,12 +246,18 @@ impl Store {
 
     /// Removes this version, and no other of its name.
     pub fn forget(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        self.change(Change::Forget(manifest.clone())).map(drop)
+        self.forget_all(vec![manifest.clone()])
     }
 
-    /// Removes bytes that are wrong, and all versions that refer to them. Returns these.
-    pub fn drop_damaged(&self, content: &Content) -> Result<Vec<Manifest>, StoreError> {
-        match self.change(Change::Damaged(*content))? {
+    /// Removes these versions, in one commit.
+    pub fn forget_all(&self, manifests: Vec<Manifest>) -> Result<(), StoreError> {
+        self.change(Change::Forget(manifests)).map(drop)
+    }
+
+    /// Removes bytes that are wrong, and all versions that refer to them. Returns these. `read`: the file that was found
+    /// wrong, still open; none where there was none. If there is another one by now, that stays.
+    pub fn drop_damaged(&self, content: &Content, read: Option<&File>) -> Result<Vec<Manifest>, StoreError> {
+        match self.change(Change::Damaged(*content, read.and_then(identity)))? {
             Done::Dropped(manifests) => Ok(manifests),
             Done::Yes | Done::WithoutBytes | Done::Outdated(_) => unreachable!("versions are dropped, none is kept"),
         }
@@ -277,6 +297,27 @@ impl Store {
 
     fn change(&self, change: Change) -> Result<Done, StoreError> {
         self.shared.changes.run(change, |changes| commit::make(&self.shared, changes))
+    }
+
+    /// Makes room for so many bytes, of which so many are new on the disk. What uploads left that broke off gives way.
+    fn with_room<T>(
+        &self,
+        wanted: u64,
+        new: u64,
+        begin: impl Fn(Room) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let left = partial::bytes_in(&self.folder("partial"));
+        let all = self.used_bytes().saturating_add(left).saturating_add(new);
+        if left > 0 && self.shared.quota.is_some_and(|quota| all > quota) {
+            self.sweep_partials(Duration::ZERO);
+        }
+        match begin(self.room(wanted)?) {
+            Err(StoreError::Full(_)) if left > 0 => {
+                self.sweep_partials(Duration::ZERO);
+                begin(self.room(wanted)?)
+            }
+            outcome => outcome,
+        }
     }
 
     fn room(&self, wanted: u64) -> Result<Room, StoreError> {
@@ -322,6 +363,13 @@ fn content_path(root: &Path, content: &Content) -> PathBuf {
 
 fn content_name(content: &Content) -> String {
     blake3::Hash::from_bytes(content.hash).to_hex().to_string()
+}
+
+/// What tells a file from all others, for as long as it is open.
+type FileId = (u64, u64);
+
+fn identity(file: &File) -> Option<FileId> {
+    file.metadata().ok().map(|about| (about.dev(), about.ino()))
 }
 
 /// Removes a file; that it is gone already is as good.

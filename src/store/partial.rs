@@ -64,6 +64,11 @@ impl Place {
         Place { folder: folder.to_owned(), stem }
     }
 
+    /// How much of the disk it takes; zero where there is none.
+    pub(super) fn len_bytes(&self) -> u64 {
+        fs::metadata(self.part()).map_or(0, |about| about.len())
+    }
+
     fn alone(&self) -> Place {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -288,6 +293,13 @@ fn lock(path: &Path, make: bool) -> io::Result<Option<File>> {
 
 fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// How much of the disk partials in a folder of theirs take, those that are being filled included.
+pub(super) fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let lengths = entries.flatten().map(|entry| entry.metadata().map_or(0, |about| about.len()));
+    lengths.fold(0, u64::saturating_add)
 }
 
 /// Removes partials whose names begin with `prefix`, that nobody fills, and nobody has touched for `max_age`.

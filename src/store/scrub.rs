@@ -83,7 +83,7 @@ impl Scrub {
         let Some(mut reading) = self.current.take() else { return self.turn_to_next() };
         let mut buffer = vec![0; SLICE_BYTES];
         match reading.file.read(&mut buffer) {
-            Ok(0) => self.end(&reading.content, reading.is_whole()),
+            Ok(0) => self.end(&reading.content, Some(&reading.file), reading.is_whole()),
             Ok(got) => {
                 reading.hasher.update(&buffer[..got]);
                 self.current = Some(reading);
@@ -93,7 +93,7 @@ impl Scrub {
                 self.current = Some(reading);
                 self.read_so_much(0)
             }
-            Err(error) => self.end(&reading.content, !is_damage(&error)),
+            Err(error) => self.end(&reading.content, Some(&reading.file), !is_damage(&error)),
         }
     }
 
@@ -115,13 +115,13 @@ impl Scrub {
                 self.read_so_much(OPENING_BYTES)
             }
             // Where it was forgotten just now, no version is dropped.
-            Err(error) => self.end(&content, !is_damage(&error)),
+            Err(error) => self.end(&content, None, !is_damage(&error)),
         }
     }
 
     /// The turn of a content is over.
-    fn end(&mut self, content: &Content, is_right: bool) -> Result<Step, StoreError> {
-        let damaged = if is_right { Vec::new() } else { self.store.drop_damaged(content)? };
+    fn end(&mut self, content: &Content, read: Option<&File>, is_right: bool) -> Result<Step, StoreError> {
+        let damaged = if is_right { Vec::new() } else { self.store.drop_damaged(content, read)? };
         self.bookmark.after = Some(content.hash);
         Ok(Step { damaged, ..self.read_so_much(0)? })
     }

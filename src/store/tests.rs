@@ -1,3 +1,4 @@
+use super::pieces::tests::noise;
 use super::*;
 use crate::ground::FileName;
 use std::io::Cursor;
@@ -376,9 +377,46 @@ fn pieces_live_as_long_as_their_content() {
     assert_eq!(store.adopt(&manifest("other", 1, b"bytes"), None, true), Ok(true));
     store.forget(&kept).unwrap();
     assert!(store.pieces(&kept.content).is_some());
-    assert_eq!(store.drop_damaged(&kept.content), Ok(vec![manifest("other", 1, b"bytes")]));
+    let file = store.open_content(&kept.content).unwrap();
+    assert_eq!(store.drop_damaged(&kept.content, Some(&file)), Ok(vec![manifest("other", 1, b"bytes")]));
     assert_eq!(store.pieces(&kept.content), None);
     assert_eq!(files(&dir), [0, 0]);
+}
+
+#[test]
+fn what_uploads_left_counts_and_gives_way_where_the_quota_is_tight() {
+    let dir = tempdir().unwrap();
+    let store = try_open(&dir, Some(500_000)).unwrap();
+    let (bytes, pieces) = noise(200_000);
+    let broken_off = of_content("broken off", 1, pieces.content());
+    let begin = |store: &Store| store.receive(&broken_off, &pieces).unwrap();
+    begin(&store).partial().accept(0, &bytes[..pieces.chunk_len(0) as usize]).unwrap();
+    let left = |store: &Store| partial::bytes_in(&store.folder("partial"));
+    assert!(left(&store) >= 200_000);
+    keep(&store, "fits beside", 1, &[7; 250_000]).unwrap();
+    assert_eq!(begin(&store).partial().have().count(), 1, "it goes on");
+    keep(&store, "fits alone", 1, &[8; 100_000]).unwrap();
+    assert_eq!(left(&store), 0);
+    let uploading = store.receive(&of_content("other", 1, noise(140_000).1.content()), &noise(140_000).1).unwrap();
+    assert!(matches!(keep(&store, "too much", 1, &[9; 20_000]), Err(StoreError::Quota { .. })));
+    assert!(left(&store) >= 140_000, "what is being filled stays");
+    drop(uploading);
+}
+
+#[test]
+fn good_bytes_that_came_while_bad_ones_were_read_are_not_dropped_for_them() {
+    let dir = tempdir().unwrap();
+    let store = open(&dir);
+    keep(&store, "4103", 1, b"bytes").unwrap();
+    let kept = manifest("4103", 1, b"bytes");
+    let bad = store.open_content(&kept.content).unwrap();
+    assert_eq!(store.drop_damaged(&kept.content, Some(&bad)), Ok(vec![kept.clone()]));
+    assert!(!store.keeps(&kept));
+    keep(&store, "4103", 1, b"bytes").unwrap();
+    assert_eq!(store.drop_damaged(&kept.content, Some(&bad)), Ok(Vec::new()));
+    assert_eq!(store.drop_damaged(&kept.content, None), Ok(Vec::new()), "what was gone is back");
+    assert!(store.keeps(&kept));
+    assert_eq!(bytes_of(&store, "4103"), b"bytes");
 }
 
 #[test]

@@ -26,8 +26,11 @@ pub fn send_range(stream: &mut impl Write, file: &File, range: Range<u64>, pace:
     Ok(())
 }
 
-/// Reads so many bytes into a buffer that is used again and again.
+/// Reads so many bytes into a buffer that is used again and again. How many, the other side has said: where there is no
+/// memory for them, that is an error and not our end.
 pub fn read_into(stream: &mut impl Read, buffer: &mut Vec<u8>, len: u64, pace: &Pace) -> Result<(), MoveError> {
+    let more = usize::try_from(len).unwrap_or(usize::MAX).saturating_sub(buffer.len());
+    buffer.try_reserve(more).map_err(|_| MoveError::Local(format!("there is no memory for {len} bytes at once")))?;
     buffer.resize(len as usize, 0);
     let slice = pace.slice_bytes();
     for now in buffer.chunks_mut(slice) {
@@ -35,4 +38,16 @@ pub fn read_into(stream: &mut impl Read, buffer: &mut Vec<u8>, len: u64, pace: &
         pace.wait(now.len() as u64);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_length_beyond_all_memory_is_an_error_and_not_the_end() {
+        let outcome = read_into(&mut io::empty(), &mut Vec::new(), u64::MAX, &Pace::new(None));
+        assert!(matches!(outcome, Err(MoveError::Local(_))), "{outcome:?}");
+    }
 }

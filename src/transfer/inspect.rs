@@ -27,12 +27,16 @@ pub fn examine(
     for manifest in store.versions(&name.key()) {
         let health = match verify {
             true if manifest.content.is_removed() => Health::Verified,
-            true => check(store, &manifest.content, &mut beat)?,
+            true => {
+                let file = store.open_content(&manifest.content).ok();
+                let health = check(store, &manifest.content, file.as_ref(), &mut beat)?;
+                if matches!(health, Health::Damaged { .. }) {
+                    dropped.extend(store.drop_damaged(&manifest.content, file.as_ref())?);
+                }
+                health
+            }
             false => Health::Here,
         };
-        if matches!(health, Health::Damaged { .. }) {
-            dropped.extend(store.drop_damaged(&manifest.content)?);
-        }
         copies.push(Copy { manifest, health });
     }
     Ok((copies, dropped))
@@ -42,11 +46,12 @@ pub fn examine(
 fn check(
     store: &Store,
     content: &Content,
+    file: Option<&File>,
     beat: &mut impl FnMut() -> Result<(), MoveError>,
 ) -> Result<Health, MoveError> {
     let count = crate::store::pieces::chunk_count(content.len_bytes);
     let all_bad = Health::Damaged { bad: count, chunks: count };
-    let Ok(file) = store.open_content(content) else { return Ok(all_bad) };
+    let Some(file) = file else { return Ok(all_bad) };
     let list = if count == 1 { Some(Vec::new()) } else { store.pieces(content) };
     let pieces = list.and_then(|list| Pieces::from_bytes(*content, &list));
     let mut hasher = PieceHasher::default();
@@ -54,7 +59,7 @@ fn check(
     for index in 0..count {
         let start = index * chunk_size(content.len_bytes);
         bytes.resize(chunk_size(content.len_bytes).min(content.len_bytes - start) as usize, 0);
-        let is_read = read_chunk(&file, &mut bytes, start);
+        let is_read = read_chunk(file, &mut bytes, start);
         match &pieces {
             Some(pieces) => bad += u64::from(!is_read || !pieces.verify(index, &bytes)),
             None if is_read => hasher.update(&bytes),
@@ -112,9 +117,14 @@ pub fn list<S: Read + Write>(stream: &mut S) -> Result<Vec<Manifest>, MoveError>
     let mut all = Vec::new();
     while all.len() < MOST_NAMES {
         let Reply::Names { manifests, more } = read_reply(stream)? else { return Err(out_of_turn()) };
+        let is_nothing = manifests.is_empty();
         all.extend(manifests);
         if !more {
             return Ok(all);
+        }
+        if is_nothing {
+            // Else it could go on so for ever.
+            return Err(out_of_turn());
         }
     }
     Err(MoveError::Refused("it names more files than can be".to_owned()))

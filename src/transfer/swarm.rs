@@ -96,9 +96,9 @@ impl Swarm {
         source.owes.into_iter().flatten().for_each(|index| self.debtors[index as usize] -= 1);
     }
 
-    /// What a source owes, the next to come first.
-    pub fn owed(&self, id: SourceId) -> usize {
-        self.sources.get(&id).map_or(0, |source| source.owes.len())
+    /// How many runs a source owes; none: it has not joined.
+    pub fn owed(&self, id: SourceId) -> Option<usize> {
+        self.sources.get(&id).map(|source| source.owes.len())
     }
 
     /// The source gave the next chunk that it owed, and it is right.

@@ -106,6 +106,8 @@ struct State<'t> {
     found: Option<Found<'t>>,
     /// Those who give, for the case that they need not any more.
     streams: BTreeMap<SourceId, TcpStream>,
+    /// Who is being asked what is new.
+    asked_for_news: BTreeSet<SourceId>,
     /// All is here, or our own disk failed.
     over: bool,
 }
@@ -175,7 +177,10 @@ impl<'t> Taking<'t> {
                             if goes_on && !self.is_over() {
                                 (self.tell)(Told::Failed(holder, error.clone()));
                             }
-                            failure = error;
+                            // Whoever is cut off because our own disk failed is not to blame.
+                            if !matches!(failure, MoveError::Local(_)) {
+                                failure = error;
+                            }
                         }
                     }
                 }
@@ -213,7 +218,8 @@ impl<'t> Taking<'t> {
     }
 
     fn talk(&self, source: Source, line: &mut TcpStream, events: &Sender<Event>) -> Result<((), AfterTalk), MoveError> {
-        if self.is_over() {
+        // From the first word on: whoever hangs is cut off when all is here.
+        if !self.can_be_cut_off(source, line)? {
             return Ok(((), AfterTalk::Reuse));
         }
         let Order { name, content, me, port, .. } = self.order;
@@ -232,12 +238,20 @@ impl<'t> Taking<'t> {
         let has = bits.map_or(Some(ChunkSet::all(count)), |bits| ChunkSet::from_bytes(count, &bits));
         let has = has.ok_or_else(out_of_turn)?;
         let partial = self.partial(line)?;
-        let heard = line.try_clone().map_err(|error| super::unreachable_by(&error))?;
-        self.state().streams.insert(source.id, heard);
         self.swarm(|swarm| swarm.join(self.now(), source.id, has));
         self.changed.notify_all();
         let mut giving = Giving { taking: self, source, partial, runs: VecDeque::new(), buffer: Vec::new() };
         giving.serve_out(line, events)
+    }
+
+    /// Lets [`end`](Taking::end) cut a source off. False: nothing is wanted of it any more.
+    fn can_be_cut_off(&self, source: Source, line: &TcpStream) -> Result<bool, MoveError> {
+        let heard = line.try_clone().map_err(|error| super::unreachable_by(&error))?;
+        let mut state = self.state();
+        if !state.over {
+            state.streams.insert(source.id, heard);
+        }
+        Ok(!state.over)
     }
 
     fn take_small(&self, source: Source, line: &mut TcpStream) -> Result<(), MoveError> {
@@ -252,6 +266,8 @@ impl<'t> Taking<'t> {
         let partial = Arc::new(Partial::open(&self.place, &pieces)?);
         partial.accept(0, &buffer)?;
         self.begin_with(partial);
+        // Its own line is as good as new.
+        self.state().streams.remove(&source.id);
         self.end();
         Ok(())
     }
@@ -349,8 +365,10 @@ impl Giving<'_, '_> {
                 self.receive(line, run, events)?;
                 heard = Instant::now();
             } else if heard.elapsed() >= NEWS_EVERY {
+                self.taking.state().asked_for_news.insert(self.source.id);
                 ask(line, &Question::Want(0..0))?;
                 self.receive(line, 0..0, events)?;
+                self.taking.state().asked_for_news.remove(&self.source.id);
                 heard = Instant::now();
             } else {
                 let state = self.taking.state();
@@ -427,13 +445,14 @@ impl Giving<'_, '_> {
         }
     }
 
-    /// All is here: those who owe something that came from others need not send it.
+    /// All is here: who owes an answer need not send it.
     fn finish_others(&self) {
         let mut state = self.taking.state();
         state.over = true;
         for (id, stream) in &state.streams {
-            let owes = state.found.as_ref().is_some_and(|found| found.swarm.owed(*id) > 0);
-            if *id != self.source.id && owes {
+            let owed = state.found.as_ref().and_then(|found| found.swarm.owed(*id));
+            let is_quiet = owed == Some(0) && !state.asked_for_news.contains(id);
+            if *id != self.source.id && !is_quiet {
                 // Closed already is as good.
                 let _ = stream.shutdown(Shutdown::Both);
             }

@@ -305,6 +305,8 @@ enum Manner {
     Part(Arc<Partial>),
     /// It does not have it.
     Missing,
+    /// It says that it takes its time, for ever.
+    Stalls,
 }
 
 /// Several holders behind doors of their own.
@@ -396,9 +398,16 @@ impl Drop for Holders {
 fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
     while let Ok(Question::Get(get)) = read_question(&mut stream) {
         let content = manifest(1, bytes).content;
+        if let Manner::Stalls = stream.manner {
+            stream.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+            while send(&mut stream, &message::Reply::Wait).is_ok() {
+                let _ = stream.read(&mut [0]);
+            }
+            return;
+        }
         let whole = |bytes: &[u8]| Served::Whole { file: file(bytes), content, pieces: Some(pieces_of_good(content)) };
         let served = match &stream.manner {
-            Manner::Missing => None,
+            Manner::Missing | Manner::Stalls => None,
             Manner::Part(partial) => Some(Served::Growing(partial.clone())),
             Manner::Lies => Some(whole(&vec![b'x'; bytes.len()])),
             Manner::Honest | Manner::Slow(_) | Manner::Dies(_) if get.content.is_none() => {
@@ -504,6 +513,14 @@ fn one_that_dies_and_one_that_lies_cost_little_and_are_told() {
     assert!(failed.contains(&&Told::Failed(Id::numbered(0), MoveError::Damaged)), "{told:?}");
     assert_eq!(holders.asked[0].load(Ordering::Relaxed), 1, "a liar is asked once");
     assert!(holders.sent().iter().sum::<u64>() < (24 << 20), "{:?}", holders.sent());
+}
+
+#[test]
+fn one_that_stalls_before_it_gives_anything_holds_up_nobody() {
+    let bytes = good(9_000_000);
+    let holders = Holders::of(&bytes, &[Manner::Honest, Manner::Stalls]);
+    let (_dir, destination) = destination();
+    assert_eq!(take_to(&destination, &bytes, &holders.contacts, &exchange()).outcome, Ok(()));
 }
 
 #[test]
