@@ -304,7 +304,7 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// At least so many transfers, each of a file in a state that its seed decides.
+/// At least so many transfers, some thirty of each file; a seed decides what it is, and which bits flip.
 fn transfers(wanted: usize) -> Tally {
     let (tally, seeds) = (Mutex::new(Tally::default()), AtomicU64::new(0));
     thread::scope(|scope| {
