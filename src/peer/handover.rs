@@ -117,6 +117,10 @@ impl Peer {
 
     /// Fewer keep these files than should: all are asked again, now.
     pub(super) fn mend(&mut self, now: Moment, files: &[Holding]) {
+        if self.handover.comparing.is_busy() {
+            // Anybody may say so, and work is not to heap up; whoever means it says it again.
+            return;
+        }
         for file in files {
             let mut known = false;
             for (_, note) in self.shelf.versions_mut(file.key) {

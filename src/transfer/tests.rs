@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use tempfile::{TempDir, tempdir};
 
@@ -297,6 +297,8 @@ enum Manner {
     Honest,
     /// It waits so many milliseconds before each answer.
     Slow(u64),
+    /// It says nothing before all that wait so have been asked, and is slow then.
+    Together(Arc<Barrier>),
     /// It dies after so many bytes.
     Dies(u64),
     /// It has wrong bytes.
@@ -336,6 +338,7 @@ impl Write for Mannered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.manner {
             Manner::Slow(millis) => thread::sleep(Duration::from_millis(millis)),
+            Manner::Together(_) => thread::sleep(Duration::from_millis(5)),
             Manner::Dies(after) if self.sent.load(Ordering::Relaxed) > after => {
                 self.stream.shutdown(Shutdown::Both)?;
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -410,10 +413,14 @@ fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
             Manner::Missing | Manner::Stalls => None,
             Manner::Part(partial) => Some(Served::Growing(partial.clone())),
             Manner::Lies => Some(whole(&vec![b'x'; bytes.len()])),
-            Manner::Honest | Manner::Slow(_) | Manner::Dies(_) if get.content.is_none() => {
+            Manner::Honest | Manner::Slow(_) | Manner::Dies(_) | Manner::Together(_) if get.content.is_none() => {
                 Some(Served::Lying { file: file(bytes), len_bytes: bytes.len() as u64 })
             }
             Manner::Honest | Manner::Slow(_) | Manner::Dies(_) => Some(whole(bytes)),
+            Manner::Together(all) => {
+                all.wait();
+                Some(whole(bytes))
+            }
         };
         if serve_get(&mut stream, &get, served, exchange, HERE).is_err() {
             return;
@@ -493,8 +500,9 @@ fn any_content_is_got() {
 
 #[test]
 fn long_content_comes_from_all_holders_at_once_and_short_content_from_one() {
-    let manners = [Manner::Slow(1), Manner::Slow(1), Manner::Slow(1)];
     for (len, from) in [(20 << 20, 3), (2 << 20, 1)] {
+        let all = Arc::new(Barrier::new(from));
+        let manners = [(); 3].map(|()| Manner::Together(all.clone()));
         let bytes = good(len);
         let holders = Holders::of(&bytes, &manners);
         assert_eq!(take_to(&destination().1, &bytes, &holders.contacts, &exchange()).outcome, Ok(()));

@@ -33,6 +33,12 @@ const MOST_WISHES: usize = 256;
 /// Most lines that wait for whoever asked to read them.
 const WAITING_LINES: usize = 64;
 
+/// How often those who wait hear what happens. Guess: often enough to watch.
+const PHASES_EVERY: Duration = Duration::from_millis(100);
+
+/// Objects told in one write: some 50 KB.
+const OBJECTS_A_WRITE: usize = 256;
+
 /// How long a repair is waited for.
 const REPAIR_WAITS: Duration = Duration::from_secs(60);
 
@@ -179,16 +185,41 @@ impl Lines {
         self.sender.lock().await.send_data(Bytes::from(object.line())).await.map_err(|_| ())
     }
 
+    /// Tells several, with few writes.
+    async fn tell_all(&self, objects: &[Object]) -> Result<(), ()> {
+        for some in objects.chunks(OBJECTS_A_WRITE) {
+            let text: String = some.iter().map(Object::line).collect();
+            self.sender.lock().await.send_data(Bytes::from(text)).await.map_err(|_| ())?;
+        }
+        Ok(())
+    }
+
     /// The end of it.
     async fn answer<E>(&self, naming: Naming, subject: &Subject, answer: Result<Answer, E>) {
-        let objects = match answer {
-            Ok(answer) => answers::objects(naming, subject, answer),
-            Err(_) => vec![Object::Error(answers::unheard(Unheard::Ended))],
-        };
-        for object in objects {
-            if self.tell(&object).await.is_err() {
-                return;
+        // Whoever asked may be gone.
+        let _ = self.tell_all(&answered(naming, subject, answer)).await;
+    }
+}
+
+/// What is told of an answer, or of its not coming.
+fn answered<E>(naming: Naming, subject: &Subject, answer: Result<Answer, E>) -> Vec<Object> {
+    match answer {
+        Ok(answer) => answers::objects(naming, subject, answer),
+        Err(_) => vec![Object::Error(answers::unheard(Unheard::Ended))],
+    }
+}
+
+/// What has been told of a file since the last time.
+fn phases(control: &Control, subject: &Subject, events: &mut broadcast::Receiver<Event>) -> Vec<Object> {
+    let mut phases = Vec::new();
+    loop {
+        match events.try_recv() {
+            Ok(event) => {
+                let file = subject.file.as_ref();
+                phases.extend(file.and_then(|file| answers::phase(control.naming, file, &event)));
             }
+            Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return phases,
         }
     }
 }
@@ -199,22 +230,16 @@ impl Control {
         let mut events = self.events.resubscribe();
         self.stream(begun, |control, mut reply, lines| async move {
             loop {
+                // Not woken by each event: with many files under way most of them are about others.
+                let answer = tokio::select! {
+                    answer = &mut reply => Some(answer),
+                    () = sleep(PHASES_EVERY) => None,
+                };
                 // News first: they were told before the answer.
-                let event = tokio::select! {
-                    biased;
-                    event = events.recv() => event,
-                    answer = &mut reply => return lines.answer(control.naming, &subject, answer).await,
-                };
-                let phase = match (&subject.file, event) {
-                    (Some(file), Ok(event)) => answers::phase(control.naming, file, &event),
-                    (None, Ok(_)) | (_, Err(broadcast::error::RecvError::Lagged(_))) => None,
-                    (_, Err(broadcast::error::RecvError::Closed)) => {
-                        return lines.answer(control.naming, &subject, reply.await).await;
-                    }
-                };
-                if let Some(phase) = phase
-                    && lines.tell(&phase).await.is_err()
-                {
+                let mut told = phases(&control, &subject, &mut events);
+                let ended = answer.is_some();
+                told.extend(answer.into_iter().flat_map(|answer| answered(control.naming, &subject, answer)));
+                if lines.tell_all(&told).await.is_err() || ended {
                     return;
                 }
             }
