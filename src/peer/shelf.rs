@@ -1,6 +1,6 @@
 //! The catalogue of what a peer holds, and of who else is known to hold it.
 
-use crate::ground::{FileName, Holding, Id, Manifest, Moment, Versions};
+use crate::ground::{Admission, FileName, Holding, Id, Manifest, Moment, Versions};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the store holds, without the bytes.
@@ -33,7 +33,6 @@ impl Note {
 impl Shelf {
     /// Takes note of a version in the store. What the store would not keep changes nothing.
     pub fn put(&mut self, manifest: Manifest, expires: Moment) {
-        use crate::ground::Admission;
         let key = manifest.name.key();
         let versions = self.held.entry(key).or_default();
         match versions.admits(&manifest, false) {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// How long a source should work at one run. Long enough that a question now and then costs nothing, short enough that
-/// little is asked for twice at the end. Measured by benches/transfer.rs: between a quarter and half a second all is one.
+/// little is asked for twice at the end. Guess: no other value was measured.
 const RUN_SECONDS: f64 = 0.35;
 /// The longest run: at the speed of a disk, as long as it is.
 const MOST_RUN_BYTES: u64 = 16 << 20;
