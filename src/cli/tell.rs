@@ -114,6 +114,10 @@ impl Teller {
             Answer::Listed { files, asked, silent } => {
                 report::list(self.naming, files, *asked, *silent).into_iter().map(Line::Out).collect()
             }
+            Answer::LookedUp(trace) => {
+                let keepers: Vec<String> = trace.keepers.iter().map(|keeper| keeper.addr.to_string()).collect();
+                vec![Line::Out(format!("{} is kept by {}", trace.key, keepers.join(", ")))]
+            }
             Answer::Failed { name, reason } => vec![Line::Out(format!("File {name}: {reason}"))],
             Answer::Put { item, copies } => {
                 vec![Line::Out(format!("Value {} is kept ({})", item.target(), in_copies(copies.len())))]

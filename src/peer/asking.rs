@@ -32,6 +32,8 @@ pub(super) enum Why {
     Told,
     /// Whom does it know near itself? For a list.
     Crawl(ErrandId, Contact),
+    /// For a lookup that is told step by step.
+    Trace(ErrandId, Contact),
     /// What does this announced holder of a file hold?
     Holder(ErrandId, SocketAddr),
     /// For a value or torrent.
@@ -55,6 +57,7 @@ impl Peer {
             Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact, attempts),
             Why::Joining(asked) => self.joining_late(now, asked, attempts),
             Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
+            Why::Trace(trace, contact) => self.trace_late(now, *trace, *contact, attempts),
             Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
             Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
             Why::Told | Why::Crawl(..) => {}
@@ -85,6 +88,10 @@ impl Peer {
             Why::Crawl(list, contact) => {
                 self.verify_known(now, contact);
                 self.crawl_unanswered(now, list);
+            }
+            Why::Trace(trace, contact) => {
+                self.verify_known(now, contact);
+                self.trace_unanswered(now, trace, contact);
             }
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => {
@@ -144,6 +151,7 @@ impl Peer {
             Why::Offer(_, files) => self.offer_answered(now, contact, files, &answer),
             Why::Told => {}
             Why::Crawl(list, _) => self.crawl_answered(now, list, contact, &answer),
+            Why::Trace(trace, _) => self.trace_answered(now, trace, contact, &answer),
             Why::Holder(errand, addr) => self.holder_answered(now, errand, addr, contact, &answer),
             Why::Walk(walk, _) => self.walk_answered(now, walk, contact, program, answer),
             Why::Place(walk, _) => self.placed(now, walk, contact, Some(Ok(()))),
@@ -162,6 +170,7 @@ impl Peer {
             Why::Offer(_, files) => self.offer_unanswered(now, &files),
             Why::Told => {}
             Why::Crawl(list, _) => self.crawl_unanswered(now, list),
+            Why::Trace(trace, contact) => self.trace_unanswered(now, trace, contact),
             Why::Verify(contact) => self.verify_refused(contact),
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),

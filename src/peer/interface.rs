@@ -1,5 +1,6 @@
 //! What goes into a peer and what comes out: the whole of its contact with the world.
 
+use super::tracing::Trace;
 pub use crate::ground::MoveError;
 use crate::ground::{Contact, Content, Copy, FileName, Id, Item, Manifest, Secret};
 use std::net::SocketAddr;
@@ -112,6 +113,11 @@ pub enum Command {
     },
     /// Find out which files there are in the network.
     List,
+    /// Find out who keeps what belongs at a key, and tell the way there.
+    LookUp {
+        /// The key.
+        key: Id,
+    },
     /// Keep a small value in the network (BEP 44).
     Put {
         /// What.
@@ -335,6 +341,8 @@ pub enum Answer {
         /// Why there is none, if there is none.
         absence: Absence,
     },
+    /// Who keeps a key, and how that was found out.
+    LookedUp(Trace),
     /// The files of the network.
     Listed {
         /// The version that answers for each name, in their order, and who holds it.

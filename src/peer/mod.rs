@@ -56,6 +56,7 @@ mod search;
 mod shelf;
 mod storing;
 mod tokens;
+mod tracing;
 mod trackers;
 mod upkeep;
 mod values;
@@ -63,6 +64,7 @@ mod view;
 mod walks;
 
 pub use interface::*;
+pub use tracing::{Trace, TraceStep};
 pub use view::View;
 
 use crate::ground::krpc::{Body, Message, Program, Question};
@@ -158,6 +160,7 @@ pub struct Peer {
     /// Whom to tell of which file.
     told: Vec<(Contact, Holding)>,
     listings: BTreeMap<ErrandId, listing::Listing>,
+    traces: BTreeMap<ErrandId, tracing::Tracing>,
     handover: handover::Handover,
     leaving: Option<leaving::Leaving>,
     out: VecDeque<Output>,
@@ -263,6 +266,7 @@ impl Peer {
             known: known::Known::default(),
             told: Vec::new(),
             listings: BTreeMap::new(),
+            traces: BTreeMap::new(),
             handover: handover::Handover::new(now),
             leaving: None,
             kind: config.overlay,
@@ -330,6 +334,7 @@ impl Peer {
             Command::Remove { name } => self.start_store(now, ticket, name, Content::REMOVED, None),
             Command::Inspect { name, verify, mend } => self.start_inspection(now, ticket, name, verify, mend),
             Command::List => self.start_listing(now, ticket),
+            Command::LookUp { key } => self.start_trace(now, ticket, key),
             Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
             Command::Find(sought) => self.start_find(now, ticket, sought),
             Command::Announce { info_hash, port, seed } => {
@@ -429,6 +434,7 @@ impl Peer {
         }
         self.fail_errands(reason);
         self.fail_listings(reason);
+        self.fail_traces(reason);
         self.fail_walks(reason);
     }
 

@@ -61,6 +61,7 @@ pub fn objects(naming: Naming, subject: &Subject, answer: Answer) -> Vec<Object>
             told.push(Object::Done { outcome });
             told
         }
+        Answer::LookedUp(_) => done(Vec::new()),
         Answer::Listed { files, asked, silent } => {
             let file = |(manifest, holders): &(_, Vec<Id>)| Object::File {
                 file: FileVersion::new(naming, manifest),

@@ -167,6 +167,7 @@ fn outcome(answer: Answer) -> Result<Outcome, Trouble> {
         | Answer::NotFound { .. }
         | Answer::Inspected { .. }
         | Answer::Listed { .. }
+        | Answer::LookedUp(_)
         | Answer::Failed { .. }
         | Answer::Left) => unreachable!("no file was asked for: {other:?}"),
     }
