@@ -50,6 +50,15 @@ impl Checks {
         self.members.len()
     }
 
+    pub fn is_member(&self, id: Id, at: PeerIndex) -> bool {
+        self.members.get(&id) == Some(&at)
+    }
+
+    /// The member with the fewest leading bits that differ from a key.
+    pub fn nearest(&self, key: Id) -> Option<PeerIndex> {
+        self.members.iter().min_by_key(|(id, _)| id.xor(key)).map(|(_, at)| *at)
+    }
+
     pub fn owner(&self, place: Id) -> Option<PeerIndex> {
         self.members.range(place..).next().or(self.members.first_key_value()).map(|(_, at)| *at)
     }

@@ -75,6 +75,7 @@ impl World {
         let peer = Peer::new(self.now, config);
         self.hosts.push(Host {
             peer,
+            id: contact.id,
             addr: contact.addr,
             state: State::Running,
             wake_at: Moment::NEVER,

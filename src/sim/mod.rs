@@ -73,6 +73,7 @@ pub struct World {
 /// A machine with one peer.
 struct Host {
     peer: Peer,
+    id: Id,
     addr: SocketAddr,
     state: State,
     wake_at: Moment,
@@ -348,6 +349,11 @@ impl World {
         self.command(at, Command::Find(sought))
     }
 
+    /// Looks up who keeps a key.
+    pub fn look_up(&mut self, at: PeerIndex, key: Id) -> Ticket {
+        self.command(at, Command::LookUp { key })
+    }
+
     /// Gives any command.
     pub fn order(&mut self, at: PeerIndex, command: Command) -> Ticket {
         self.command(at, command)
@@ -430,9 +436,22 @@ impl World {
         self.checks.lists(&self.hosts, usize::MAX)
     }
 
-    /// The running member that owns a place.
+    /// The running member that owns a place, or is the nearest to it in Kademlia.
     pub fn owner(&self, place: Id) -> Option<PeerIndex> {
-        self.checks.owner(place)
+        match self.kind {
+            Kind::Ring(_) => self.checks.owner(place),
+            Kind::Kademlia(_) => self.checks.nearest(place),
+        }
+    }
+
+    /// Who a peer is.
+    pub fn id(&self, at: PeerIndex) -> Id {
+        self.hosts[at].id
+    }
+
+    /// It runs and is a member.
+    pub fn is_member(&self, at: PeerIndex) -> bool {
+        self.checks.is_member(self.hosts[at].id, at)
     }
 
     /// Where a name belongs in this network.

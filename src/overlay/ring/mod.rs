@@ -19,9 +19,6 @@ use circle::{Circle, Entry};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Time between two rounds of stabilisation while nothing changes. Guess: dead neighbours are noticed well before a
-/// minute is over, for a quarter of a question a second.
-const STABILISE_EVERY: Duration = Duration::from_secs(4);
 /// Time to the next round when a neighbour has just changed.
 const STABILISE_SOON: Duration = Duration::from_millis(500);
 /// A peer that starts in a ring and hears of nobody before it for so long takes whom it knows for its predecessor.
@@ -29,8 +26,6 @@ const STABILISE_SOON: Duration = Duration::from_millis(500);
 const RANGE_KNOWN_AFTER: Duration = Duration::from_secs(5);
 /// A peer that has just come knows so many successors before it says who keeps what. Guess: as many as keep a file.
 const KEEPERS_KNOWN: usize = 3;
-/// Time between two looks at a finger. Guess.
-const FINGER_EVERY: Duration = Duration::from_secs(20);
 /// A contact not heard for so long is pinged. Guess: fingers are the only ones that nothing else refreshes.
 const STALE_AFTER: Duration = Duration::from_secs(120);
 /// After a death, neighbours not heard for so long are pinged at once: a mass failure is found in one sweep.
@@ -80,7 +75,7 @@ impl Ring {
             predecessor_known: successors.is_empty(),
             range_known_at: if successors.is_empty() { Moment::START } else { now + RANGE_KNOWN_AFTER },
             stabilise_at: now,
-            finger_at: now + chance.around(FINGER_EVERY),
+            finger_at: now + chance.around(tuning.finger_every),
             chance,
             round: Round { to: Vec::new(), next: now },
             rounds: 0,
@@ -106,7 +101,8 @@ impl Ring {
         }
         // While contacts are known that the list does not reach, it can be made longer.
         let complete = self.circle.successors().count() >= self.circle.entries.len().min(self.circle.tuning.list_len);
-        self.stabilise_at = now + self.chance.around(if complete { STABILISE_EVERY } else { STABILISE_SOON });
+        self.stabilise_at =
+            now + self.chance.around(if complete { self.circle.tuning.stabilise_every } else { STABILISE_SOON });
         self.rounds += 1;
         let trusted = |entry: &&Entry| !entry.suspect;
         let whom = match self.rounds % 4 {
@@ -118,11 +114,11 @@ impl Ring {
 
     /// Looks up the next finger that is not among the successors anyway.
     fn mend_finger(&mut self, now: Moment) -> Option<Chore> {
-        let RingTuning { list_len, fingers } = self.circle.tuning;
+        let RingTuning { list_len, fingers, finger_every, .. } = self.circle.tuning;
         if fingers == 0 || now < self.finger_at {
             return None;
         }
-        self.finger_at = now + self.chance.around(FINGER_EVERY);
+        self.finger_at = now + self.chance.around(finger_every);
         let lowest = self.circle.slot(*self.circle.entries.keys().nth(list_len - 1)?);
         self.finger = if self.finger + 1 < Id::BITS * fingers { (self.finger + 1).max(lowest) } else { lowest };
         Some(Chore::LookUp(self.me.plus(self.circle.finger_target(self.finger))))
