@@ -14,6 +14,10 @@ use thiserror::Error;
 pub const MAX_DEPTH: usize = 10;
 /// Most values in one text: a find_node answer has about 10, a `values` list of a crowded torrent 200.
 pub const MAX_VALUES: usize = 500;
+/// Room made for a text before it is written, in bytes: most questions and pings fit.
+const USUAL_LEN: usize = 160;
+/// Room made for a dictionary that is read: most have no more entries.
+const USUAL_ENTRIES: usize = 8;
 /// What 2^64 - 1 takes in decimal.
 const MAX_DIGITS: usize = 20;
 
@@ -154,7 +158,7 @@ impl<'a> Reader<'a> {
     /// Keys in any order: strangers' programs do not all sort them.
     fn dict(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
         self.at += 1;
-        let mut entries: Vec<(&[u8], Value)> = Vec::new();
+        let mut entries: Vec<(&[u8], Value)> = Vec::with_capacity(USUAL_ENTRIES);
         while self.peek()? != b'e' {
             let start = self.at;
             let key = self.string()?;
@@ -226,7 +230,7 @@ pub struct Writer {
 impl Writer {
     /// The text of one dictionary.
     pub fn dict(fill: impl FnOnce(&mut DictWriter)) -> Vec<u8> {
-        let mut writer = Writer::default();
+        let mut writer = Writer { out: Vec::with_capacity(USUAL_LEN) };
         writer.put_dict(fill);
         writer.out
     }
@@ -275,6 +279,17 @@ impl DictWriter<'_> {
     /// A string.
     pub fn bytes(&mut self, key: &'static str, bytes: &[u8]) {
         self.key(key).put_bytes(bytes);
+    }
+
+    /// A string of `len` bytes that `fill` appends.
+    pub fn filled(&mut self, key: &'static str, len: usize, fill: impl FnOnce(&mut Vec<u8>)) {
+        let writer = self.key(key);
+        writer.put_digits(len as u64);
+        writer.out.push(b':');
+        let end = writer.out.len() + len;
+        writer.out.reserve(len);
+        fill(&mut writer.out);
+        debug_assert_eq!(writer.out.len(), end, "{key} has the length that was said");
     }
 
     /// A number. Beyond `i64` there is none in this format: larger ones are written as the largest.

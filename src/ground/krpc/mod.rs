@@ -26,7 +26,7 @@ pub use question::{Announcement, Errand, Offer, Ping, Question, Range};
 
 use super::Id;
 use super::bencode::{self, DictWriter, Malformed, Value, Writer};
-use compact::{compact, id_in, is_set};
+use compact::{compact, compact_len, id_in, is_set};
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -179,9 +179,7 @@ impl Message {
             }
             Body::Answer { from, answer, .. } => {
                 self.encode_leaving(d);
-                let mut seen_at = Vec::with_capacity(18);
-                compact(to, &mut seen_at);
-                d.bytes("ip", &seen_at);
+                d.filled("ip", compact_len(to), |out| compact(to, out));
                 d.dict("r", |r| answer.encode(r, *from));
                 self.encode_tail(d, "r");
             }
