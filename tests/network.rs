@@ -2,7 +2,7 @@
 
 use p2p::ground::krpc::{Body, Errand, Message, Program, Question, Want};
 use p2p::ground::{Chance, Contact, Content, FileName, Id, Manifest, Moment, Naming};
-use p2p::overlay::Kind;
+use p2p::overlay::{Kind, RingTuning};
 use p2p::peer::{Answer, Command, Config, Input, Output, Peer, Start, Ticket};
 use p2p::sim::{Weather, World};
 use std::collections::BTreeSet;
@@ -323,7 +323,7 @@ fn a_holder_says_what_it_holds_before_it_knows_its_range() {
             id: Id::numbered(14),
             addr: contact(14).addr,
             naming: Naming::Numbered,
-            overlay: Kind::Ring { fingers: false },
+            overlay: Kind::Ring(RingTuning::CLASSIC),
             start: Start::Ring(vec![contact(19), contact(2)]),
             ping_interval: Duration::from_secs(15),
             replicas: 3,

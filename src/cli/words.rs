@@ -115,17 +115,17 @@ fn full(word: &str, kind: Kind) -> &str {
         (Kind::Kademlia(_), "g") => "get",
         (Kind::Kademlia(_), "c") => "clear",
         (Kind::Kademlia(_), "q") => "quit",
-        (Kind::Kademlia(_) | Kind::Ring { .. }, word) => word,
+        (Kind::Kademlia(_) | Kind::Ring(_), word) => word,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::Tuning;
+    use crate::live::{RingTuning, Tuning};
 
     fn parse(line: &str) -> Result<Option<Word>, BadLine> {
-        Word::parse(line, Kind::Ring { fingers: false })
+        Word::parse(line, Kind::Ring(RingTuning::CLASSIC))
     }
 
     fn set(key: &str, value: &str) -> Word {

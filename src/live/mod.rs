@@ -19,7 +19,7 @@ mod sockets;
 mod sweeping;
 mod unreachable;
 
-pub use crate::overlay::{Eviction, Kind, Tuning};
+pub use crate::overlay::{Eviction, Kind, RingTuning, Tuning};
 pub use crate::transfer::Limits;
 pub use config::{Config, Folders, Identity};
 pub use host::{Event, Host, Reply, StartError, Unheard, runtime};

@@ -9,7 +9,7 @@ pub mod ring;
 
 pub use kademlia::{Eviction, Kademlia, Tuning};
 pub use lookup::{Geometry, Lookup, Step};
-pub use ring::Ring;
+pub use ring::{Ring, RingTuning};
 
 use crate::ground::{Chance, Contact, Id, Moment, Naming};
 use std::collections::BTreeSet;
@@ -19,10 +19,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Chord's ring.
-    Ring {
-        /// Answer with the nearest of all it knows, instead of one hop at a time along first successors.
-        fingers: bool,
-    },
+    Ring(RingTuning),
     /// Kademlia.
     Kademlia(Tuning),
 }
@@ -32,7 +29,7 @@ impl Kind {
     pub fn naming(self, naming: Naming) -> Naming {
         match (self, naming) {
             (Kind::Kademlia(_), Naming::Numbered) => Naming::NumberedPeers,
-            (Kind::Kademlia(_) | Kind::Ring { .. }, naming) => naming,
+            (Kind::Kademlia(_) | Kind::Ring(_), naming) => naming,
         }
     }
 
@@ -51,7 +48,7 @@ impl Kind {
         chance: Chance,
     ) -> Box<dyn Overlay> {
         match self {
-            Kind::Ring { fingers } => Box::new(Ring::new(now, me, known, ping_interval, fingers, chance)),
+            Kind::Ring(tuning) => Box::new(Ring::new(now, me, known, ping_interval, tuning, chance)),
             Kind::Kademlia(tuning) => Box::new(Kademlia::new(now, me, known, ping_interval, tuning, chance)),
         }
     }

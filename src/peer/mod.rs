@@ -3,7 +3,7 @@
 //! ```
 //! use p2p::peer::{Config, Output, Peer, Start};
 //! use p2p::ground::{Id, Moment, Naming};
-//! use p2p::overlay::Kind;
+//! use p2p::overlay::{Kind, RingTuning};
 //! use std::{net::SocketAddr, time::Duration};
 //!
 //! let config = Config {
@@ -12,7 +12,7 @@
 //!     naming: Naming::Numbered,
 //!     start: Start::Join(vec![SocketAddr::from(([127, 0, 0, 1], 12004))]),
 //!     ping_interval: Duration::from_secs(15),
-//!     overlay: Kind::Ring { fingers: false },
+//!     overlay: Kind::Ring(RingTuning::CLASSIC),
 //!     replicas: 3,
 //!     seed: 7,
 //!     held: Vec::new(),
@@ -67,7 +67,7 @@ pub use view::View;
 
 use crate::ground::krpc::{Body, Message, Program, Question};
 use crate::ground::{Chance, Contact, Content, FileName, Holding, Id, Manifest, Moment, Naming};
-use crate::overlay::{Kind, Overlay};
+use crate::overlay::{Kind, Overlay, RingTuning};
 use asking::Why;
 use rpc::{Overdue, Patience, Rpc};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -105,7 +105,7 @@ impl Peer {
         let here = untried.contains(&self.me);
         // In the classic ring people see the file come from its owner.
         let from = match self.kind {
-            Kind::Ring { fingers: true } | Kind::Kademlia(_) if here => vec![self.me],
+            Kind::Ring(RingTuning { fingers: 1.., .. }) | Kind::Kademlia(_) if here => vec![self.me],
             _ if untried[0] == self.me => vec![self.me],
             // What lies in a folder may be different bytes in each.
             _ if content.is_none() => vec![untried[0]],

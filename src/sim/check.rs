@@ -6,12 +6,13 @@
 
 use super::{Host, PeerIndex, State};
 use crate::ground::{Id, Moment};
-use crate::overlay::ring::LIST_LEN;
+use crate::overlay::RingTuning;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
-/// From so many members on, r + 1 of them must be principals. A ring that is just growing from one has none to spare.
-const PRINCIPALS_FROM: usize = 4 * LIST_LEN;
+/// From so many times r members on, r + 1 of them must be principals. A ring that is just growing from one has none to
+/// spare.
+const PRINCIPALS_FROM: usize = 4;
 
 /// A rule that was broken.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub struct Broken {
 /// The members, and what each was last seen to know.
 #[derive(Default)]
 pub(super) struct Checks {
+    tuning: RingTuning,
     members: BTreeMap<Id, PeerIndex>,
     /// By the peer's index.
     seen: Vec<Seen>,
@@ -59,6 +61,11 @@ impl Checks {
 
     pub fn owner(&self, place: Id) -> Option<PeerIndex> {
         self.members.range(place..).next().or(self.members.first_key_value()).map(|(_, at)| *at)
+    }
+
+    /// How long lists are.
+    pub fn expect(&mut self, tuning: RingTuning) {
+        self.tuning = tuning;
     }
 
     pub fn switch_off(&mut self) {
@@ -117,7 +124,7 @@ impl Checks {
             return;
         }
         let before = self.members.range(..id).rev().chain(self.members.range(id..).rev());
-        let affected: Vec<PeerIndex> = before.take(LIST_LEN + 4).map(|(_, at)| *at).collect();
+        let affected: Vec<PeerIndex> = before.take(self.tuning.list_len + 4).map(|(_, at)| *at).collect();
         affected.into_iter().for_each(|at| self.examine(now, at, hosts));
     }
 
@@ -137,18 +144,19 @@ impl Checks {
             return;
         }
         // A list that is short for a moment is not all there is: the next contact takes the place of a dead successor.
-        let next: Vec<Id> = view.contacts.iter().take(LIST_LEN).map(|contact| contact.id).collect();
+        let list_len = self.tuning.list_len;
+        let next: Vec<Id> = view.contacts.iter().take(list_len).map(|contact| contact.id).collect();
         if !next.is_empty() && !next.iter().any(|id| self.members.contains_key(id)) {
             self.break_rule(now, format!("{me:?} has no living successor among {next:?}"));
         }
         let principals = self.members.keys().filter(|id| self.skipped.get(id).is_none_or(|count| *count == 0));
-        if self.members.len() >= PRINCIPALS_FROM && principals.take(LIST_LEN + 1).count() <= LIST_LEN {
+        if self.members.len() >= PRINCIPALS_FROM * list_len && principals.take(list_len + 1).count() <= list_len {
             let worst = self.skips.iter().max_by_key(|(_, skips)| skips.len());
             let (who, count) = worst.map_or((me, 0), |(id, skips)| (*id, skips.len()));
             let members = self.members.len();
             self.break_rule(
                 now,
-                format!("at most {LIST_LEN} principals among {members} members: {who:?} skips {count} of them"),
+                format!("at most {list_len} principals among {members} members: {who:?} skips {count} of them"),
             );
         }
     }
@@ -177,8 +185,9 @@ impl Checks {
         self.broken.get_or_insert(Broken { at, rule });
     }
 
-    /// The first `len` of everybody's list are the next of all members, and its predecessor is the one before.
+    /// The first `len` of everybody's list, or all of it, are the next of all members, and its predecessor is the one before.
     pub fn lists(&self, hosts: &[Host], len: usize) -> Result<(), String> {
+        let len = len.min(self.tuning.list_len);
         let ids: Vec<Id> = self.members.keys().copied().collect();
         let joining = hosts.iter().filter(|host| host.state == State::Running && !host.is_member()).count();
         if joining > 0 {

@@ -40,7 +40,7 @@ impl World {
             held: disk.held(self.now),
             keeps_files: self.keeps_files,
             memory: disk.memory(self.now),
-            ..config_of(contact, self.naming, self.kind())
+            ..config_of(contact, self.naming, self.kind)
         };
         let at = self.hosts.len();
         let peer = Peer::new(self.now, config);

@@ -32,8 +32,7 @@ pub use weather::{Delay, Weather};
 
 use crate::ground::item::{as_text, text_value};
 use crate::ground::{Chance, Contact, Content, FileName, Id, Manifest, Moment, Naming, Secret};
-use crate::overlay::ring::LIST_LEN;
-use crate::overlay::{Kind, Tuning};
+use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{
     Answer, Command, Config, Input, Move, MoveError, News, Output, Peer, Publication, Sought, Standing, Start, Ticket,
     View,
@@ -54,8 +53,7 @@ pub struct World {
     chance: Chance,
     weather: Weather,
     naming: Naming,
-    fingers: bool,
-    kademlia: Option<Tuning>,
+    kind: Kind,
     replicas: usize,
     keeps_files: bool,
     ping_interval: Duration,
@@ -131,8 +129,7 @@ impl World {
             chance: Chance::seeded(seed),
             weather,
             naming: Naming::Hashed,
-            fingers: true,
-            kademlia: None,
+            kind: Kind::Ring(RingTuning::DEFAULT),
             replicas: 3,
             keeps_files: true,
             ping_interval: Duration::from_secs(15),
@@ -152,19 +149,21 @@ impl World {
     /// Peers are numbered and show their routes, as in the classic ring.
     pub fn classic(mut self) -> World {
         self.naming = Naming::Numbered;
-        self.fingers = false;
-        self
+        self.ring(RingTuning::CLASSIC)
     }
 
     /// Peers keep to Kademlia. The rules of a ring are not checked.
     pub fn kademlia(mut self, tuning: Tuning) -> World {
-        self.kademlia = Some(tuning);
+        self.kind = Kind::Kademlia(tuning);
         self.checks.switch_off();
         self
     }
 
-    fn kind(&self) -> Kind {
-        self.kademlia.map_or(Kind::Ring { fingers: self.fingers }, Kind::Kademlia)
+    /// So much of the ring is known to each peer.
+    pub fn ring(mut self, tuning: RingTuning) -> World {
+        self.kind = Kind::Ring(tuning);
+        self.checks.expect(tuning);
+        self
     }
 
     /// Time between two rounds of shown pings, from the next peer started on.
@@ -292,7 +291,7 @@ impl World {
         assert_eq!(host.state, State::Dead, "only the dead are buried");
         let start = Start::Ring(Vec::new());
         let config =
-            Config { start, ..engine::config_of(host.peer.view().me, self.naming, Kind::Ring { fingers: false }) };
+            Config { start, ..engine::config_of(host.peer.view().me, self.naming, Kind::Ring(RingTuning::CLASSIC)) };
         host.peer = Peer::new(self.now, config);
         (host.disk, host.held_back) = (disks::Disk::default(), Vec::new());
     }
@@ -427,7 +426,7 @@ impl World {
 
     /// One ring, and everybody's whole list is as it should be.
     pub fn check_ideal(&self) -> Result<(), String> {
-        self.checks.lists(&self.hosts, LIST_LEN)
+        self.checks.lists(&self.hosts, usize::MAX)
     }
 
     /// The running member that owns a place.
@@ -437,7 +436,7 @@ impl World {
 
     /// Where a name belongs in this network.
     pub fn place(&self, name: &str) -> Id {
-        self.kind().naming(self.naming).place(&FileName::parse(name).expect("a simulated file has a good name"))
+        self.kind.naming(self.naming).place(&FileName::parse(name).expect("a simulated file has a good name"))
     }
 
     /// The bytes of a copy are not what they were.

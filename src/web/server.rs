@@ -58,7 +58,7 @@ impl Server {
             id: Hex(*host.id().as_bytes()),
             addrs: host.addrs().to_vec(),
             mode: match overlay {
-                Kind::Ring { .. } => Mode::Ring,
+                Kind::Ring(_) => Mode::Ring,
                 Kind::Kademlia(_) => Mode::Kademlia,
             },
             naming: naming.into(),

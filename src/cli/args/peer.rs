@@ -4,7 +4,7 @@ use super::EXAMPLES;
 use super::kademlia::KademliaOptions;
 use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
 use crate::ground::{Contact, Naming};
-use crate::live::{Config, Folders, Identity, Kind, Limits};
+use crate::live::{Config, Folders, Identity, Kind, Limits, RingTuning};
 use crate::peer::Start;
 use crate::store::scrub::Pace;
 use clap::parser::ValueSource;
@@ -195,12 +195,11 @@ impl PeerOptions {
 
     fn config(self, own: Own, start: Start, ping_interval: Duration) -> Result<Config, String> {
         let Own { identity, naming, addr, also } = own;
-        let fingers = match self.fingers {
-            Some(Switch::On) => true,
-            Some(Switch::Off) => false,
-            None => naming == Naming::Hashed,
+        let tuning = match (self.fingers, naming) {
+            (Some(Switch::On), _) | (None, Naming::Hashed) => RingTuning::DEFAULT,
+            (Some(Switch::Off), _) | (None, _) => RingTuning::CLASSIC,
         };
-        let overlay = if self.kademlia.on { self.kademlia.kind() } else { Kind::Ring { fingers } };
+        let overlay = if self.kademlia.on { self.kademlia.kind() } else { Kind::Ring(tuning) };
         let identity = if self.kademlia.on { self.kademlia.room(identity)? } else { identity };
         let naming = naming_in(overlay, naming);
         let folders = Folders::new(&self.dir, addr.port());
@@ -228,7 +227,7 @@ impl PeerOptions {
 fn naming_in(overlay: Kind, naming: Naming) -> Naming {
     match (overlay, naming) {
         (Kind::Kademlia(_), Naming::Numbered) => Naming::NumberedPeers,
-        (Kind::Kademlia(_) | Kind::Ring { .. }, naming) => naming,
+        (Kind::Kademlia(_) | Kind::Ring(_), naming) => naming,
     }
 }
 
@@ -301,7 +300,7 @@ mod tests {
         assert_eq!(config.ping_interval, Duration::from_secs(15));
         assert_eq!(
             (config.naming, config.overlay, config.replicas),
-            (Naming::Numbered, Kind::Ring { fingers: false }, 3)
+            (Naming::Numbered, Kind::Ring(RingTuning::CLASSIC), 3)
         );
         assert_eq!(successors("p2p init 2 4 5 15"), [Some(4), Some(5)]);
         assert_eq!(successors("p2p init 14 19 2 15"), [Some(19), Some(2)]);
@@ -364,7 +363,7 @@ mod tests {
         let config =
             read("p2p init 2 4@127.0.0.9:700 5 --host 127.0.0.8 --base-port 500 --fingers on --replicas 16").unwrap();
         assert_eq!(config.addr, "127.0.0.8:502".parse().unwrap());
-        assert_eq!((config.overlay, config.replicas), (Kind::Ring { fingers: true }, 16));
+        assert_eq!((config.overlay, config.replicas), (Kind::Ring(RingTuning::DEFAULT), 16));
         let Start::Ring(contacts) = config.start else { panic!() };
         let addrs: Vec<SocketAddr> = contacts.iter().map(|contact| contact.addr).collect();
         assert_eq!(addrs, ["127.0.0.9:700".parse().unwrap(), "127.0.0.8:505".parse().unwrap()]);
@@ -401,9 +400,9 @@ mod tests {
     fn without_a_number_the_id_is_hashed_from_the_address() {
         let config = read("p2p join 127.0.0.1:7000 127.0.0.1:7001").unwrap();
         assert_eq!(config.identity, Identity::Given(Id::hashed(b"127.0.0.1:7000")));
-        assert_eq!((config.naming, config.overlay), (Naming::Hashed, Kind::Ring { fingers: true }));
+        assert_eq!((config.naming, config.overlay), (Naming::Hashed, Kind::Ring(RingTuning::DEFAULT)));
         let without = read("p2p init 127.0.0.1:7000 --fingers off").unwrap();
-        assert_eq!(without.overlay, Kind::Ring { fingers: false });
+        assert_eq!(without.overlay, Kind::Ring(RingTuning::CLASSIC));
     }
 
     #[test]

@@ -4,13 +4,34 @@ use super::super::{Geometry, Near};
 use crate::ground::{Contact, Id, Moment};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Successors kept, and predecessors. With 2 of them, killing half of ten peers cuts the ring in 99 of 100 trials;
-/// with 16, none of 4,000 did.
-pub const LIST_LEN: usize = 16;
+/// How much of the ring a peer knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingTuning {
+    /// Successors kept, and as many predecessors: at least 1.
+    pub list_len: usize,
+    /// Fingers in each power of two of the distance, evenly spread: 1 as in Chord, 2, 4 or another power of two; 0 for
+    /// none. Without fingers a search takes one hop at a time along first successors.
+    pub fingers: usize,
+}
+
+impl RingTuning {
+    /// Lists of 16: with 2 successors, killing half of ten peers cuts the ring in 99 of 100 trials; with 16, none of 4,000
+    /// did. Two fingers: one more hop than that with 1,000 peers, and a second one with 16,000, costs ten contacts.
+    pub const DEFAULT: RingTuning = RingTuning { list_len: 16, fingers: 2 };
+    /// The classic ring, whose routes people watch: successors and predecessors alone.
+    pub const CLASSIC: RingTuning = RingTuning { fingers: 0, ..RingTuning::DEFAULT };
+}
+
+impl Default for RingTuning {
+    fn default() -> RingTuning {
+        RingTuning::DEFAULT
+    }
+}
 
 /// Everybody known, ordered by the distance clockwise from me.
 pub(super) struct Circle {
     me: Id,
+    pub tuning: RingTuning,
     pub entries: BTreeMap<Id, Entry>,
     /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
     pub reach: Id,
@@ -30,11 +51,12 @@ pub(super) struct Entry {
 
 impl Circle {
     /// What a peer knows that starts with these successors: nobody is between them, but others may follow.
-    pub fn of(me: Id, successors: &[Contact]) -> Circle {
+    pub fn of(me: Id, tuning: RingTuning, successors: &[Contact]) -> Circle {
         let entry =
             |contact: &Contact| (me.clockwise_to(contact.id), Entry { contact: *contact, heard: None, suspect: false });
         Circle {
             me,
+            tuning,
             entries: successors.iter().filter(|contact| contact.id != me).map(entry).collect(),
             reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
             said: Near::default(),
@@ -46,12 +68,12 @@ impl Circle {
         let listed = self.entries.range(..=self.reach).map(|(_, entry)| entry);
         // Nobody known is before the first: it is listed whatever is known of the others.
         let first = self.entries.values().take(1).filter(|first| self.me.clockwise_to(first.contact.id) > self.reach);
-        first.chain(listed).take(LIST_LEN)
+        first.chain(listed).take(self.tuning.list_len)
     }
 
     /// Those before me, nearest first.
     pub fn predecessors(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().rev().take(LIST_LEN)
+        self.entries.values().rev().take(self.tuning.list_len)
     }
 
     /// The predecessor: the last who answered, going clockwise.
@@ -61,32 +83,58 @@ impl Circle {
 
     /// The list goes all the way round.
     pub fn knows_everybody(&self) -> bool {
-        self.reach == Id::MAX && self.entries.len() <= LIST_LEN
+        self.reach == Id::MAX && self.entries.len() <= self.tuning.list_len
     }
 
     /// So near that it belongs among successors or predecessors.
     pub fn is_neighbour(&self, distance: Id) -> bool {
-        let successor = self.entries.keys().nth(LIST_LEN - 1).is_none_or(|last| distance <= *last);
-        successor || self.entries.keys().rev().nth(LIST_LEN - 1).is_none_or(|last| distance >= *last)
+        let successor = self.entries.keys().nth(self.tuning.list_len - 1).is_none_or(|last| distance <= *last);
+        successor || self.entries.keys().rev().nth(self.tuning.list_len - 1).is_none_or(|last| distance >= *last)
     }
 
-    /// Nobody is known at this power of two.
-    pub fn lacks_power_of(&self, distance: Id) -> bool {
-        self.entries.range(bucket(distance)).next().is_none()
+    /// Distances fall into slots, numbered from the shortest: each power of two is cut into as many equal parts as it has
+    /// fingers, which are a power of two themselves.
+    pub fn slot(&self, distance: Id) -> usize {
+        let power = power(distance);
+        let bit =
+            |part: usize, below: usize| 2 * part + usize::from(power >= below && has_power(distance, power - below));
+        power * self.tuning.fingers + (1..=self.part_bits()).fold(0, bit)
     }
 
-    /// Forgets whoever is neither successor, predecessor nor, with fingers, the first in its power of two.
-    pub fn prune(&mut self, fingers: bool) {
-        let len = self.entries.len();
-        if len <= 2 * LIST_LEN {
+    /// The shortest distance in a slot: where its finger points.
+    pub fn finger_target(&self, slot: usize) -> Id {
+        let (power, part) = (slot / self.tuning.fingers, slot % self.tuning.fingers);
+        let bits = self.part_bits();
+        let part = (1..=bits).filter(|below| part >> (bits - below) & 1 == 1 && power >= *below);
+        part.fold(Id::power_of_two(power), |sum, below| sum.plus(Id::power_of_two(power - below)))
+    }
+
+    fn part_bits(&self) -> usize {
+        self.tuning.fingers.max(1).ilog2() as usize
+    }
+
+    /// Nobody is known where a finger should point at this distance.
+    pub fn lacks_finger(&self, distance: Id) -> bool {
+        if self.tuning.fingers == 0 {
+            return false;
+        }
+        let slot = self.slot(distance);
+        let nearest = self.entries.range(self.finger_target(slot)..).next();
+        nearest.is_none_or(|(known, _)| self.slot(*known) != slot)
+    }
+
+    /// Forgets whoever is neither successor, predecessor nor finger: the first of its slot.
+    pub fn prune(&mut self) {
+        let (len, list_len) = (self.entries.len(), self.tuning.list_len);
+        if len <= 2 * list_len {
             return;
         }
-        let middle = self.entries.keys().copied().enumerate().skip(LIST_LEN - 1).take(len + 1 - 2 * LIST_LEN);
+        let middle = self.entries.keys().copied().enumerate().skip(list_len - 1).take(len + 1 - 2 * list_len);
         let mut kept = None;
         let mut surplus = Vec::new();
         for (at, distance) in middle {
-            let same_power = kept.is_some_and(|kept| power(kept) == power(distance));
-            if at >= LIST_LEN && (same_power || !fingers) {
+            let same_slot = kept.is_some_and(|kept| self.slot(kept) == self.slot(distance));
+            if at >= list_len && (same_slot || self.tuning.fingers == 0) {
                 surplus.push(distance);
             } else {
                 kept = Some(distance);
@@ -137,7 +185,7 @@ impl Circle {
         }
         // Our list may end just where it began: at the last contact, who asks.
         let full_circle = listed(offset) && self.entries.keys().next_back() == Some(&offset);
-        let everybody = self.entries.len() <= LIST_LEN && (full_circle || self.reach == Id::MAX);
+        let everybody = self.entries.len() <= self.tuning.list_len && (full_circle || self.reach == Id::MAX);
         Near { contacts, gapless, everybody }
     }
 
@@ -170,14 +218,13 @@ impl Circle {
 }
 
 /// The exponent of the highest power of two in a distance that is not zero.
-pub(super) fn power(distance: Id) -> usize {
+fn power(distance: Id) -> usize {
     let bytes = distance.as_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(Id::LEN - 1);
     (Id::LEN - 1 - first) * 8 + (bytes[first].max(1).ilog2() as usize)
 }
 
-/// All distances with the same highest power of two.
-fn bucket(distance: Id) -> std::ops::RangeInclusive<Id> {
-    let low = Id::power_of_two(power(distance));
-    low..=low.plus(low.plus(Id::MAX))
+/// The power of two with this exponent is part of the distance.
+fn has_power(distance: Id, exponent: usize) -> bool {
+    distance.bit(Id::BITS - 1 - exponent)
 }

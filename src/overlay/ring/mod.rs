@@ -11,11 +11,11 @@
 
 mod circle;
 
-pub use circle::LIST_LEN;
+pub use circle::RingTuning;
 
 use super::{Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
-use circle::{Circle, Entry, power};
+use circle::{Circle, Entry};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -42,7 +42,6 @@ pub const START_UP_GRACE: Duration = Duration::from_secs(60);
 pub struct Ring {
     me: Id,
     ping_interval: Duration,
-    fingers: bool,
     circle: Circle,
     /// Who is before us is known. Not at once: peers that start together know only who is after them.
     predecessor_known: bool,
@@ -71,14 +70,13 @@ impl Ring {
         me: Id,
         successors: &[Contact],
         ping_interval: Duration,
-        fingers: bool,
+        tuning: RingTuning,
         mut chance: Chance,
     ) -> Ring {
         Ring {
             me,
             ping_interval,
-            fingers,
-            circle: Circle::of(me, successors),
+            circle: Circle::of(me, tuning, successors),
             predecessor_known: successors.is_empty(),
             range_known_at: if successors.is_empty() { Moment::START } else { now + RANGE_KNOWN_AFTER },
             stabilise_at: now,
@@ -107,7 +105,7 @@ impl Ring {
             return None;
         }
         // While contacts are known that the list does not reach, it can be made longer.
-        let complete = self.circle.successors().count() >= self.circle.entries.len().min(LIST_LEN);
+        let complete = self.circle.successors().count() >= self.circle.entries.len().min(self.circle.tuning.list_len);
         self.stabilise_at = now + self.chance.around(if complete { STABILISE_EVERY } else { STABILISE_SOON });
         self.rounds += 1;
         let trusted = |entry: &&Entry| !entry.suspect;
@@ -120,13 +118,14 @@ impl Ring {
 
     /// Looks up the next finger that is not among the successors anyway.
     fn mend_finger(&mut self, now: Moment) -> Option<Chore> {
-        if !self.fingers || now < self.finger_at {
+        let RingTuning { list_len, fingers } = self.circle.tuning;
+        if fingers == 0 || now < self.finger_at {
             return None;
         }
         self.finger_at = now + self.chance.around(FINGER_EVERY);
-        let lowest = power(*self.circle.entries.keys().nth(LIST_LEN - 1)?);
-        self.finger = if self.finger + 1 < Id::BITS { (self.finger + 1).max(lowest) } else { lowest };
-        Some(Chore::LookUp(self.me.plus(Id::power_of_two(self.finger))))
+        let lowest = self.circle.slot(*self.circle.entries.keys().nth(list_len - 1)?);
+        self.finger = if self.finger + 1 < Id::BITS * fingers { (self.finger + 1).max(lowest) } else { lowest };
+        Some(Chore::LookUp(self.me.plus(self.circle.finger_target(self.finger))))
     }
 
     fn refresh_stalest(&mut self, now: Moment) -> Option<Chore> {
@@ -157,7 +156,7 @@ impl Overlay for Ring {
             if self.circle.is_neighbour(distance) {
                 self.hurry(now);
             }
-            self.circle.prune(self.fingers);
+            self.circle.prune();
         }
     }
 
@@ -166,7 +165,7 @@ impl Overlay for Ring {
         match self.circle.entries.get(&distance) {
             _ if distance == Id::ZERO => false,
             Some(known) => known.heard.is_none() || known.suspect,
-            None => self.circle.is_neighbour(distance) || (self.fingers && self.circle.lacks_power_of(distance)),
+            None => self.circle.is_neighbour(distance) || self.circle.lacks_finger(distance),
         }
     }
 
@@ -178,12 +177,13 @@ impl Overlay for Ring {
 
     fn lost(&mut self, now: Moment, id: Id) {
         let distance = self.me.clockwise_to(id);
-        let full_to = self.circle.entries.keys().nth(LIST_LEN - 1).copied();
+        let list_len = self.circle.tuning.list_len;
+        let full_to = self.circle.entries.keys().nth(list_len - 1).copied();
         if self.circle.entries.remove(&distance).is_none() {
             return;
         }
         if full_to.is_some_and(|last| distance <= last)
-            && let Some(last) = self.circle.entries.keys().nth(LIST_LEN - 2)
+            && let Some(last) = self.circle.entries.keys().take(list_len - 1).next_back()
         {
             // The list is shorter now, until the next round: a finger does not fill the gap.
             self.circle.reach = self.circle.reach.min(*last);
@@ -234,7 +234,7 @@ impl Overlay for Ring {
     }
 
     fn next_hop(&self) -> Option<Vec<Contact>> {
-        if self.fingers {
+        if self.circle.tuning.fingers > 0 {
             return None;
         }
         let successor = self.circle.entries.values().find(|entry| !entry.suspect);
@@ -259,7 +259,7 @@ impl Overlay for Ring {
         let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
         let from = self.me.clockwise_to(from);
         let known_to = near_us.following().iter().map(distance).max().unwrap_or(from);
-        let doubtful = self.circle.entries.range(..known_to).map(|(_, entry)| entry).take(LIST_LEN);
+        let doubtful = self.circle.entries.range(..known_to).map(|(_, entry)| entry).take(self.circle.tuning.list_len);
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
         self.circle.said = near_us.clone();
@@ -317,7 +317,7 @@ impl Overlay for Ring {
             return Moment::START;
         }
         let round = if can_be_shown { self.round.next } else { Moment::NEVER };
-        let finger = if self.fingers { self.finger_at } else { Moment::NEVER };
+        let finger = if self.circle.tuning.fingers > 0 { self.finger_at } else { Moment::NEVER };
         let range = if self.range_known_at == Moment::START { Moment::NEVER } else { self.range_known_at };
         round.min(self.stabilise_at).min(finger).min(range)
     }
@@ -336,7 +336,7 @@ mod tests {
 
     fn ring(me: u8, heard: &[u8]) -> Ring {
         let interval = Duration::from_secs(15);
-        let mut ring = Ring::new(NOW, Id::numbered(me), &[], interval, false, Chance::seeded(1));
+        let mut ring = Ring::new(NOW, Id::numbered(me), &[], interval, RingTuning::CLASSIC, Chance::seeded(1));
         heard.iter().for_each(|number| ring.heard_from(NOW, contact(*number)));
         ring
     }
@@ -410,10 +410,31 @@ mod tests {
     #[test]
     fn fingers_are_the_first_contacts_in_each_power_of_two() {
         let mut ring = ring(0, &[]);
-        ring.fingers = true;
+        ring.circle.tuning.fingers = 1;
         (1..=200).rev().for_each(|number| ring.heard_from(NOW, contact(number)));
         let fingers: Vec<u8> = numbers(&ring.contacts()).into_iter().filter(|n| (17..185).contains(n)).collect();
         assert_eq!(fingers, [32, 64, 128]);
+    }
+
+    #[test]
+    fn more_fingers_are_the_first_in_equal_parts_of_a_power_of_two() {
+        let mut ring = ring(0, &[]);
+        ring.circle.tuning.fingers = 4;
+        (1..=200).rev().for_each(|number| ring.heard_from(NOW, contact(number)));
+        let fingers: Vec<u8> = numbers(&ring.contacts()).into_iter().filter(|n| (17..185).contains(n)).collect();
+        assert_eq!(fingers, [20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160]);
+        assert!(!ring.heard_of(contact(130)), "that part has its finger");
+    }
+
+    #[test]
+    fn a_finger_points_at_the_beginning_of_its_slot() {
+        for fingers in [1, 2, 4, 8] {
+            let mut ring = ring(0, &[]);
+            ring.circle.tuning.fingers = fingers;
+            let slots = 8 * fingers..Id::BITS * fingers;
+            assert!(slots.clone().all(|slot| ring.circle.slot(ring.circle.finger_target(slot)) == slot));
+            assert!(slots.map(|slot| ring.circle.finger_target(slot)).is_sorted());
+        }
     }
 
     #[test]
