@@ -1,8 +1,11 @@
 //! The contacts of a ring in one map, clockwise from me; and how far it is known without a gap.
 
+mod entries;
+
 use super::super::{Geometry, Near};
 use crate::ground::{Contact, Id, Moment};
-use std::collections::{BTreeMap, BTreeSet};
+use entries::Entries;
+use std::collections::BTreeSet;
 
 /// How much of the ring a peer knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ impl Default for RingTuning {
 pub(super) struct Circle {
     me: Id,
     pub tuning: RingTuning,
-    pub entries: BTreeMap<Id, Entry>,
+    pub entries: Entries,
     /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
     pub reach: Id,
     /// What our first successor said last of those who follow.
