@@ -14,8 +14,6 @@ use thiserror::Error;
 pub const MAX_DEPTH: usize = 10;
 /// Most values in one text: a find_node answer has about 10, a `values` list of a crowded torrent 200.
 pub const MAX_VALUES: usize = 500;
-/// Room made for a text before it is written, in bytes: most questions and pings fit.
-const USUAL_LEN: usize = 160;
 /// Room made for a dictionary that is read: most have no more entries.
 const USUAL_ENTRIES: usize = 8;
 /// What 2^64 - 1 takes in decimal.
@@ -188,11 +186,28 @@ impl<'a> Reader<'a> {
         if !self.peek()?.is_ascii_digit() {
             return Err(Malformed::Unexpected(start));
         }
-        let len = usize::try_from(self.int(b':')?).map_err(|_| Malformed::Number(start))?;
+        let len = match self.short_len() {
+            Some(len) => len,
+            None => usize::try_from(self.int(b':')?).map_err(|_| Malformed::Number(start))?,
+        };
         let rest = &self.text[self.at..];
         let bytes = rest.get(..len).ok_or(Malformed::Truncated)?;
         self.at += len;
         Ok(bytes)
+    }
+
+    /// The length of a string, if it has one to three digits, as most have, and nothing is wrong with it.
+    fn short_len(&mut self) -> Option<usize> {
+        let (len, digits) = match *self.text.get(self.at..)? {
+            [a @ b'0'..=b'9', b':', ..] => (usize::from(a - b'0'), 1),
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', b':', ..] => (usize::from(a - b'0') * 10 + usize::from(b - b'0'), 2),
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b':', ..] => {
+                (usize::from(a - b'0') * 100 + usize::from(b - b'0') * 10 + usize::from(c - b'0'), 3)
+            }
+            _ => return None,
+        };
+        self.at += digits + 1;
+        Some(len)
     }
 
     /// A number up to `end`, in its one canonical form: no "+1", "01", "-0".
@@ -230,7 +245,12 @@ pub struct Writer {
 impl Writer {
     /// The text of one dictionary.
     pub fn dict(fill: impl FnOnce(&mut DictWriter)) -> Vec<u8> {
-        let mut writer = Writer { out: Vec::with_capacity(USUAL_LEN) };
+        Writer::dict_within(0, fill)
+    }
+
+    /// The same where `room` bytes are likely to be enough: they are asked for at once.
+    pub fn dict_within(room: usize, fill: impl FnOnce(&mut DictWriter)) -> Vec<u8> {
+        let mut writer = Writer { out: Vec::with_capacity(room) };
         writer.put_dict(fill);
         writer.out
     }
