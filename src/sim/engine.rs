@@ -48,6 +48,7 @@ impl World {
             peer,
             addr: contact.addr,
             state: State::Running,
+            due: Moment::NEVER,
             wake_at: Moment::NEVER,
             side: 0,
             disk,
@@ -75,14 +76,24 @@ impl World {
 
     pub(super) fn happen(&mut self, next: Next) {
         match next {
-            Next::Wake(at) => {
-                let host = &self.hosts[at];
-                if host.wake_at <= self.now && host.state == State::Running {
-                    self.hosts[at].wake_at = Moment::NEVER;
-                    self.give(at, Input::Wake);
-                }
-            }
+            Next::Wake(at) => self.wake(at),
             Next::Event(event) => self.come_about(event),
+        }
+    }
+
+    /// A wake was scheduled for now. Meanwhile it may be due later than it was: then it sleeps on, as a real one would,
+    /// whose timer is set anew after each input.
+    fn wake(&mut self, at: PeerIndex) {
+        let host = &mut self.hosts[at];
+        if host.wake_at > self.now || host.state != State::Running {
+            return;
+        }
+        host.wake_at = host.due;
+        if host.due <= self.now {
+            host.wake_at = Moment::NEVER;
+            self.give(at, Input::Wake);
+        } else if host.due != Moment::NEVER {
+            self.future.wake(host.due, at);
         }
     }
 
@@ -135,11 +146,10 @@ impl World {
             self.perform(at, output);
         }
         let host = &mut self.hosts[at];
-        let wake_at = host.peer.wake_at();
-        if wake_at < host.wake_at {
-            host.wake_at = wake_at;
-            let at_moment = wake_at.max(self.now);
-            self.future.wake(at_moment, at);
+        host.due = host.peer.wake_at();
+        if host.due < host.wake_at {
+            host.wake_at = host.due;
+            self.future.wake(host.due.max(self.now), at);
         }
         self.checks.look_at(self.now, at, &self.hosts);
     }

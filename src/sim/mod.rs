@@ -76,6 +76,9 @@ struct Host {
     peer: Peer,
     addr: SocketAddr,
     state: State,
+    /// When its peer wants to be woken.
+    due: Moment,
+    /// When the next wake is scheduled that counts.
     wake_at: Moment,
     side: u8,
     disk: disks::Disk,
