@@ -14,6 +14,8 @@ use thiserror::Error;
 pub const MAX_DEPTH: usize = 10;
 /// Most values in one text: a find_node answer has about 10, a `values` list of a crowded torrent 200.
 pub const MAX_VALUES: usize = 500;
+/// Room made for a dictionary that is read: most have no more entries.
+const USUAL_ENTRIES: usize = 8;
 /// What 2^64 - 1 takes in decimal.
 const MAX_DIGITS: usize = 20;
 
@@ -154,7 +156,7 @@ impl<'a> Reader<'a> {
     /// Keys in any order: strangers' programs do not all sort them.
     fn dict(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
         self.at += 1;
-        let mut entries: Vec<(&[u8], Value)> = Vec::new();
+        let mut entries: Vec<(&[u8], Value)> = Vec::with_capacity(USUAL_ENTRIES);
         while self.peek()? != b'e' {
             let start = self.at;
             let key = self.string()?;
@@ -184,11 +186,28 @@ impl<'a> Reader<'a> {
         if !self.peek()?.is_ascii_digit() {
             return Err(Malformed::Unexpected(start));
         }
-        let len = usize::try_from(self.int(b':')?).map_err(|_| Malformed::Number(start))?;
+        let len = match self.short_len() {
+            Some(len) => len,
+            None => usize::try_from(self.int(b':')?).map_err(|_| Malformed::Number(start))?,
+        };
         let rest = &self.text[self.at..];
         let bytes = rest.get(..len).ok_or(Malformed::Truncated)?;
         self.at += len;
         Ok(bytes)
+    }
+
+    /// The length of a string, if it has one to three digits, as most have, and nothing is wrong with it.
+    fn short_len(&mut self) -> Option<usize> {
+        let (len, digits) = match *self.text.get(self.at..)? {
+            [a @ b'0'..=b'9', b':', ..] => (usize::from(a - b'0'), 1),
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', b':', ..] => (usize::from(a - b'0') * 10 + usize::from(b - b'0'), 2),
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b':', ..] => {
+                (usize::from(a - b'0') * 100 + usize::from(b - b'0') * 10 + usize::from(c - b'0'), 3)
+            }
+            _ => return None,
+        };
+        self.at += digits + 1;
+        Some(len)
     }
 
     /// A number up to `end`, in its one canonical form: no "+1", "01", "-0".
@@ -226,7 +245,12 @@ pub struct Writer {
 impl Writer {
     /// The text of one dictionary.
     pub fn dict(fill: impl FnOnce(&mut DictWriter)) -> Vec<u8> {
-        let mut writer = Writer::default();
+        Writer::dict_within(0, fill)
+    }
+
+    /// The same where `room` bytes are likely to be enough: they are asked for at once.
+    pub fn dict_within(room: usize, fill: impl FnOnce(&mut DictWriter)) -> Vec<u8> {
+        let mut writer = Writer { out: Vec::with_capacity(room) };
         writer.put_dict(fill);
         writer.out
     }
@@ -275,6 +299,17 @@ impl DictWriter<'_> {
     /// A string.
     pub fn bytes(&mut self, key: &'static str, bytes: &[u8]) {
         self.key(key).put_bytes(bytes);
+    }
+
+    /// A string of `len` bytes that `fill` appends.
+    pub fn filled(&mut self, key: &'static str, len: usize, fill: impl FnOnce(&mut Vec<u8>)) {
+        let writer = self.key(key);
+        writer.put_digits(len as u64);
+        writer.out.push(b':');
+        let end = writer.out.len() + len;
+        writer.out.reserve(len);
+        fill(&mut writer.out);
+        debug_assert_eq!(writer.out.len(), end, "{key} has the length that was said");
     }
 
     /// A number. Beyond `i64` there is none in this format: larger ones are written as the largest.

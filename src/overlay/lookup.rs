@@ -11,7 +11,6 @@
 //! Chord (ToN 2003, Fig. 5): a contact that is late is passed over at once and still counts when it answers.
 
 use crate::ground::{Contact, Id};
-use std::collections::BTreeMap;
 
 /// So many of the nearest must answer at least where many have died. Guess: as many as one answer names; what it brings
 /// is measured by benches/kademlia_figures.rs.
@@ -76,14 +75,16 @@ pub struct Lookup {
     needed: usize,
     /// The last answer named nobody nearer: all that is left is to hear the nearest (Kademlia §2.3).
     arriving: bool,
-    by_approach: BTreeMap<Id, Candidate>,
-    /// Keeping distance to approach distance: the same candidates by the other ruler.
-    by_keeping: BTreeMap<Id, Id>,
+    /// Everybody heard of, in the order of approach: a sorted list, since there are some dozens and all are looked at.
+    candidates: Vec<Candidate>,
     asked: usize,
+    /// How many are in the state Asked.
+    open: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
+    approach: Id,
     contact: Contact,
     state: State,
 }
@@ -105,8 +106,7 @@ impl Lookup {
     /// A lookup of `key` with at most `width` (Kademlia's α) questions open.
     pub fn new(geometry: Geometry, key: Id, width: usize) -> Lookup {
         let needed = geometry.needed();
-        let (by_approach, by_keeping) = (BTreeMap::new(), BTreeMap::new());
-        Lookup { key, geometry, width, needed, arriving: false, by_approach, by_keeping, asked: 0 }
+        Lookup { key, geometry, width, needed, arriving: false, candidates: Vec::new(), asked: 0, open: 0 }
     }
 
     /// Counts the asker itself among those who have answered, as a possible keeper. It is never asked.
@@ -139,21 +139,16 @@ impl Lookup {
     /// Somebody who may be worth asking.
     pub fn hear_of(&mut self, contact: Contact) {
         let approach = self.geometry.approach(contact.id, self.key);
-        let candidate = Candidate { contact, state: State::Unasked };
-        if self.by_approach.contains_key(&approach) {
-            return;
-        }
-        self.arriving &= self.by_approach.keys().next().is_some_and(|nearest| *nearest < approach);
-        self.by_approach.insert(approach, candidate);
-        self.by_keeping.insert(self.geometry.keeping(contact.id, self.key), approach);
+        let Err(at) = self.find(approach) else { return };
+        self.arriving &= at > 0;
+        self.candidates.insert(at, Candidate { approach, contact, state: State::Unasked });
     }
 
     /// What to do now. A contact in [`Step::Ask`] counts as asked.
     pub fn next_step(&mut self) -> Step {
-        let open = self.by_approach.values().filter(|candidate| candidate.state == State::Asked).count();
         match self.wanted() {
             Some(contact) if self.asked < Lookup::MAX_QUESTIONS => {
-                if open >= self.width_now() {
+                if self.open >= self.width_now() {
                     return Step::Wait;
                 }
                 self.asked += 1;
@@ -196,11 +191,11 @@ impl Lookup {
     /// the same few of it, the oldest, and when these have died others farther off may know somebody else.
     pub fn insist(&mut self) {
         let silent = |candidate: &&Candidate| matches!(candidate.state, State::Late | State::Failed);
-        let silent = self.by_approach.values().filter(silent).count();
+        let silent = self.candidates.iter().filter(silent).count();
         if matches!(self.geometry, Geometry::Xor { .. }) && 3 * silent >= self.asked {
             self.needed = INSISTENT.max(3 * self.needed);
         }
-        let late = self.by_approach.values_mut().filter(|candidate| candidate.state == State::Late);
+        let late = self.candidates.iter_mut().filter(|candidate| candidate.state == State::Late);
         late.for_each(|candidate| candidate.state = State::Slow);
     }
 
@@ -222,7 +217,7 @@ impl Lookup {
     /// The nearest who answered, as somebody to ask again.
     pub fn nearest_answered(&self) -> Option<Contact> {
         let answered = |candidate: &&Candidate| candidate.state == State::Answered;
-        self.by_approach.values().find(answered).map(|candidate| candidate.contact)
+        self.candidates.iter().find(answered).map(|candidate| candidate.contact)
     }
 
     /// The next one whose answer is needed and was not asked for: first those on the way, then the keepers.
@@ -244,23 +239,39 @@ impl Lookup {
     }
 
     fn promising(&self) -> impl Iterator<Item = &Candidate> {
-        self.by_approach.values().filter(|candidate| !matches!(candidate.state, State::Failed | State::Late))
+        self.candidates.iter().filter(|candidate| !matches!(candidate.state, State::Failed | State::Late))
     }
 
     fn nearest_keepers(&self) -> impl Iterator<Item = &Candidate> {
-        let candidates = self.by_keeping.values().map(|approach| &self.by_approach[approach]);
         // The one keeper of a ring's key is waited for: the next one would be the wrong one. Of k keepers a late one is not.
         let passed_over = |state: State| state == State::Failed || (state == State::Late && self.geometry.needed() > 1);
-        candidates.filter(move |candidate| !passed_over(candidate.state))
+        self.by_keeping().filter(move |candidate| !passed_over(candidate.state))
+    }
+
+    /// The same candidates by the other ruler. On the ring it is the first one read backwards: who is the farthest before
+    /// the key is the nearest after it.
+    fn by_keeping(&self) -> impl Iterator<Item = &Candidate> {
+        let (forwards, backwards) = match self.geometry {
+            Geometry::Ring => (&[][..], &self.candidates[..]),
+            Geometry::Xor { .. } => (&self.candidates[..], &[][..]),
+        };
+        forwards.iter().chain(backwards.iter().rev())
+    }
+
+    fn find(&self, approach: Id) -> Result<usize, usize> {
+        self.candidates.binary_search_by(|candidate| candidate.approach.cmp(&approach))
     }
 
     fn state(&self, id: Id) -> Option<State> {
-        self.by_approach.get(&self.geometry.approach(id, self.key)).map(|candidate| candidate.state)
+        let at = self.find(self.geometry.approach(id, self.key)).ok()?;
+        Some(self.candidates[at].state)
     }
 
     fn set(&mut self, id: Id, state: State) {
-        if let Some(candidate) = self.by_approach.get_mut(&self.geometry.approach(id, self.key)) {
-            candidate.state = state;
+        if let Ok(at) = self.find(self.geometry.approach(id, self.key)) {
+            let before = std::mem::replace(&mut self.candidates[at].state, state);
+            self.open += usize::from(state == State::Asked);
+            self.open -= usize::from(before == State::Asked);
         }
     }
 }
@@ -326,6 +337,17 @@ mod tests {
 
     fn network(seed: u64, size: u64) -> BTreeSet<Id> {
         (0..size).map(|at| Id::hashed(format!("{seed} {at}").as_bytes())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn on_the_ring_keepers_are_those_on_the_way_read_backwards(node: [u8; 20], other: [u8; 20], key: [u8; 20]) {
+            let (ring, key) = (Geometry::Ring, Id::new(key));
+            let by_keeping = ring.keeping(Id::new(node), key).cmp(&ring.keeping(Id::new(other), key));
+            let by_approach = ring.approach(Id::new(node), key).cmp(&ring.approach(Id::new(other), key));
+            prop_assert_eq!(by_keeping, by_approach.reverse());
+            prop_assert!(ring.approach(key, key) == Id::MAX && ring.keeping(key, key) == Id::ZERO);
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Every answer says from which address our question came. When enough networks agree, and our id does not fit the
 //! address, we take one that does: others would not keep anything with us otherwise.
 
+use super::surroundings::Surroundings;
 use super::*;
 use crate::ground::address_id;
 use std::net::IpAddr;
@@ -60,7 +61,8 @@ impl Peer {
         let known = self.overlay.contacts();
         self.me.id = id;
         self.rpc.take_id(id);
-        self.overlay = self.kind.start(now, id, &known, self.ping_interval, Chance::seeded(self.chance.bits()));
+        let overlay = self.kind.start(now, id, &known, self.ping_interval, Chance::seeded(self.chance.bits()));
+        self.overlay = Surroundings::new(overlay);
         self.out.push_back(Output::Note { key: ID.to_vec(), value: Some(id.as_bytes().to_vec()) });
     }
 }

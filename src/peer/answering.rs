@@ -2,8 +2,8 @@
 
 use super::liveness::Proof;
 use super::*;
-use crate::ground::FileName;
 use crate::ground::krpc::{self, BadMessage, Body, Errand, MAX_NODES, Ping, Program, Refusal, Want};
+use crate::ground::{FileName, address_id};
 use crate::overlay::{Geometry, Near};
 
 /// Most questions that wait for a look into the working folder. More are answered "not here".
@@ -22,6 +22,8 @@ pub(super) enum PendingLook {
 pub(super) struct Asking {
     pub addr: SocketAddr,
     pub len_bytes: usize,
+    /// Its address is its own (see `limits`).
+    pub proven: bool,
 }
 
 /// Most ids remembered of those that take no files, apart from contacts.
@@ -30,12 +32,11 @@ const MAX_STRANGERS: usize = 4096;
 /// A question, apart from what is asked.
 struct Asked {
     asker: Contact,
+    asking: Asking,
     program: Program,
     read_only: bool,
     leaving: bool,
     want: Want,
-    /// How long its question was.
-    len_bytes: usize,
 }
 
 impl Peer {
@@ -47,9 +48,9 @@ impl Peer {
         let message = match Message::decode(bytes) {
             Ok(message) => message,
             Err(BadMessage::Refused { transaction, refusal }) => {
-                if self.gate.admits(now, from, self.is_proven(from)) && !self.read_only {
-                    let from = Asking { addr: from, len_bytes: bytes.len() };
-                    self.reply(now, from, transaction, Body::Refusal(refusal), false);
+                let asking = Asking { addr: from, len_bytes: bytes.len(), proven: self.is_proven(from) };
+                if self.gate.admits(now, from, asking.proven) && !self.read_only {
+                    self.reply(now, asking, transaction, Body::Refusal(refusal), false);
                 }
                 return;
             }
@@ -57,9 +58,10 @@ impl Peer {
         };
         match message.body {
             Body::Question { from: id, read_only, want, question } => {
-                if self.gate.admits(now, from, self.is_proven(from)) && !self.read_only {
-                    let (asker, program, len_bytes) = (Contact { id, addr: from }, message.program, bytes.len());
-                    let asked = Asked { asker, program, read_only, leaving: message.leaving, want, len_bytes };
+                let asking = Asking { addr: from, len_bytes: bytes.len(), proven: self.is_proven(from) };
+                if self.gate.admits(now, from, asking.proven) && !self.read_only {
+                    let (asker, program) = (Contact { id, addr: from }, message.program);
+                    let asked = Asked { asker, asking, program, read_only, leaving: message.leaving, want };
                     self.receive_question(now, asked, message.transaction, question);
                 }
             }
@@ -101,8 +103,7 @@ impl Peer {
     }
 
     fn receive_question(&mut self, now: Moment, asked: Asked, transaction: Vec<u8>, question: Question) {
-        let Asked { asker, program, read_only, leaving, want, len_bytes } = asked;
-        let asking = Asking { addr: asker.addr, len_bytes };
+        let Asked { asker, asking, program, read_only, leaving, want } = asked;
         if asker.id == self.me.id
             && let Some(why) = self.rpc.came_back(&transaction)
         {
@@ -173,7 +174,7 @@ impl Peer {
             Question::Put(offer) => self.answer_put(now, asker, &offer),
             Question::SampleInfohashes { target } => Ok(self.answer_sample(now, asker.addr, target, want)),
         };
-        let generous = self.gate.is_generous(now, asker.addr, self.is_proven(asker.addr));
+        let generous = self.gate.is_generous(now, asker.addr, asking.proven);
         let body = match answer {
             Ok(mut answer) if !generous => {
                 answer.make_lean();
@@ -186,14 +187,13 @@ impl Peer {
     }
 
     pub(super) fn send_answer(&mut self, to: Asking, bytes: Vec<u8>) {
-        let proven = self.is_proven(to.addr);
-        self.gate.charge(to.addr, proven, to.len_bytes, bytes.len());
+        self.gate.charge(to.addr, to.proven, to.len_bytes, bytes.len());
         self.out.push_back(Output::Send { to: to.addr, bytes });
     }
 
-    /// It has answered us not long ago: nobody forged its address.
-    fn is_proven(&self, addr: SocketAddr) -> bool {
-        self.rpc.expected(addr).is_some()
+    /// It has answered us not long ago: nobody forged its address. Where that is not counted, nobody is looked up.
+    pub(super) fn is_proven(&self, addr: SocketAddr) -> bool {
+        address_id::is_exempt(addr.ip()) || self.rpc.expected(addr).is_some()
     }
 
     fn answer_ping(

@@ -38,6 +38,8 @@ pub(super) struct Liveness {
     verifying: BTreeSet<Id>,
     suspects: BTreeMap<Id, Suspect>,
     graves: BTreeMap<Id, Grave>,
+    /// When one of them is to be asked again.
+    graves_due: Moment,
 }
 
 struct Suspect {
@@ -68,7 +70,13 @@ struct Grave {
 impl Liveness {
     pub fn expecting(now: Moment, contacts: &[Contact]) -> Liveness {
         let expected = contacts.iter().map(|contact| (contact.id, now + START_UP_GRACE)).collect();
-        Liveness { expected, verifying: BTreeSet::new(), suspects: BTreeMap::new(), graves: BTreeMap::new() }
+        Liveness {
+            expected,
+            verifying: BTreeSet::new(),
+            suspects: BTreeMap::new(),
+            graves: BTreeMap::new(),
+            graves_due: Moment::NEVER,
+        }
     }
 
     /// It was named at the start and has not been heard yet.
@@ -82,7 +90,12 @@ impl Liveness {
     }
 
     pub fn due(&self) -> Moment {
-        self.graves.values().map(|grave| grave.ask_at).min().unwrap_or(Moment::NEVER)
+        self.graves_due
+    }
+
+    /// A grave has changed.
+    fn look_which_is_due(&mut self) {
+        self.graves_due = self.graves.values().map(|grave| grave.ask_at).min().unwrap_or(Moment::NEVER);
     }
 }
 
@@ -130,6 +143,9 @@ impl Peer {
         self.liveness.suspects.remove(&contact.id);
         self.liveness.expected.remove(&contact.id);
         let from_grave = self.liveness.graves.remove(&contact.id).is_some();
+        if from_grave {
+            self.liveness.look_which_is_due();
+        }
         if matches!(proof, Proof::Leaving) {
             if was_known == Some(contact) {
                 self.departed(now, contact);
@@ -277,6 +293,7 @@ impl Peer {
             let seldom = self.liveness.graves.iter().max_by_key(|(_, grave)| grave.wait).map(|(id, _)| *id);
             seldom.map(|id| self.liveness.graves.remove(&id));
         }
+        self.liveness.look_which_is_due();
     }
 
     /// Asks the dead whose time has come.
@@ -289,5 +306,6 @@ impl Peer {
             grave.ask_at = now + self.chance.around(grave.wait);
             self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Ping, Why::Grave);
         }
+        self.liveness.look_which_is_due();
     }
 }

@@ -55,6 +55,7 @@ mod rpc;
 mod search;
 mod shelf;
 mod storing;
+mod surroundings;
 mod tokens;
 mod tracing;
 mod trackers;
@@ -130,7 +131,7 @@ pub struct Peer {
     standing: Standing,
     kind: Kind,
     ping_interval: Duration,
-    overlay: Box<dyn Overlay>,
+    overlay: surroundings::Surroundings,
     votes: address::Votes,
     /// Contacts that take no files.
     strangers: BTreeSet<Id>,
@@ -272,7 +273,7 @@ impl Peer {
             kind: config.overlay,
             ping_interval: config.ping_interval,
             votes: address::Votes::default(),
-            overlay,
+            overlay: surroundings::Surroundings::new(overlay),
             out: VecDeque::new(),
             chance,
         };
@@ -407,6 +408,7 @@ impl Peer {
         }
         self.hand_over(now);
         self.go_on_leaving(now);
+        self.overlay.look_what_is_due();
     }
 
     fn start_waiting(&mut self, now: Moment) {

@@ -6,6 +6,7 @@
 
 use crate::ground::krpc::{Body, Message, Program, Question, Want};
 use crate::ground::{Chance, Id, Moment};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -299,15 +300,16 @@ impl<W: Clone> Rpc<W> {
     }
 
     fn measure(&mut self, addr: SocketAddr, sample: Duration) {
-        let trip = match self.round_trips.get(&addr) {
-            None => RoundTrip { mean: sample, deviation: sample / 2 },
-            Some(trip) => RoundTrip {
-                mean: (trip.mean * 7 + sample) / 8,
-                deviation: (trip.deviation * 3 + trip.mean.abs_diff(sample)) / 4,
-            },
-        };
-        if self.round_trips.insert(addr, trip).is_none() {
-            self.measured.push_back(addr);
+        match self.round_trips.entry(addr) {
+            Entry::Vacant(new) => {
+                new.insert(RoundTrip { mean: sample, deviation: sample / 2 });
+                self.measured.push_back(addr);
+            }
+            Entry::Occupied(mut known) => {
+                let trip = known.get_mut();
+                trip.deviation = (trip.deviation * 3 + trip.mean.abs_diff(sample)) / 4;
+                trip.mean = (trip.mean * 7 + sample) / 8;
+            }
         }
         self.learn_first_wait(sample);
         if self.round_trips.len() > MAX_MEASURED

@@ -18,6 +18,8 @@ pub(super) type RefreshId = u64;
 pub(super) struct Upkeep {
     /// The successors people were told of last.
     told: Vec<Contact>,
+    /// How the overlay was when changes were told last.
+    told_as_of: Option<u64>,
     /// When to tell all neighbours that we have joined.
     introduce_at: Moment,
     refreshes: BTreeMap<RefreshId, Refresh>,
@@ -32,7 +34,13 @@ struct Refresh {
 
 impl Upkeep {
     pub fn new(overlay: &dyn Overlay) -> Upkeep {
-        Upkeep { told: overlay.shown(), introduce_at: Moment::NEVER, refreshes: BTreeMap::new(), last_refresh: 0 }
+        Upkeep {
+            told: overlay.shown(),
+            told_as_of: None,
+            introduce_at: Moment::NEVER,
+            refreshes: BTreeMap::new(),
+            last_refresh: 0,
+        }
     }
 }
 
@@ -58,6 +66,9 @@ impl Peer {
     }
 
     pub(super) fn tell_changes(&mut self, now: Moment) {
+        if self.upkeep.told_as_of.replace(self.overlay.touched()) == Some(self.overlay.touched()) {
+            return;
+        }
         let shown = self.overlay.shown();
         if shown == self.upkeep.told || !self.overlay.settled() {
             return;
@@ -141,9 +152,10 @@ impl Peer {
 
     /// What an answer says of our surroundings, apart from ourselves.
     pub(super) fn near_us(&self, answer: &krpc::Answer) -> Near {
-        let others = |nodes: &[Contact]| nodes.iter().copied().filter(|node| node.id != self.me.id).collect::<Vec<_>>();
+        let other = |node: &&Contact| node.id != self.me.id;
         let following = answer.nodes.get(..answer.gapless).unwrap_or_default();
-        Near { gapless: others(following).len(), contacts: others(&answer.nodes), everybody: answer.everybody }
+        let contacts = answer.nodes.iter().filter(other).copied().collect();
+        Near { gapless: following.iter().filter(other).count(), contacts, everybody: answer.everybody }
     }
 
     /// Looks our own surroundings up, starting at `contact`.

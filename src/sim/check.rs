@@ -28,13 +28,22 @@ pub struct Broken {
 pub(super) struct Checks {
     tuning: RingTuning,
     members: BTreeMap<Id, PeerIndex>,
-    seen: BTreeMap<PeerIndex, u64>,
+    /// By the peer's index.
+    seen: Vec<Seen>,
     skips: BTreeMap<Id, BTreeSet<Id>>,
     skipped: BTreeMap<Id, usize>,
     suspended: bool,
     /// It is no ring: only who is a member is kept.
     off: bool,
     broken: Option<Broken>,
+}
+
+/// How a peer was when it was last looked at.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    /// It stands among the members.
+    member: bool,
+    changes: Option<u64>,
 }
 
 impl Checks {
@@ -83,7 +92,9 @@ impl Checks {
 
     /// A peer has died.
     pub fn gone(&mut self, id: Id) {
-        self.members.remove(&id);
+        if let Some(at) = self.members.remove(&id) {
+            self.seen[at].member = false;
+        }
         self.forget_skips(id);
     }
 
@@ -94,22 +105,36 @@ impl Checks {
 
     /// A peer was told something.
     pub fn look_at(&mut self, now: Moment, at: PeerIndex, hosts: &[Host]) {
-        let host = &hosts[at];
-        let id = host.peer.id();
-        let is_member = host.is_member();
-        let was_member = self.members.get(&id) == Some(&at);
-        if is_member && !was_member {
-            self.members.insert(id, at);
-            let before = self.members.range(..id).rev().chain(self.members.range(id..).rev());
-            let affected: Vec<PeerIndex> = before.take(self.tuning.list_len + 4).map(|(_, at)| *at).collect();
-            affected.into_iter().for_each(|at| self.examine(now, at, hosts));
-        } else if !is_member && was_member {
-            self.gone(id);
+        if self.seen.len() < hosts.len() {
+            self.seen.resize(hosts.len(), Seen::default());
         }
-        let changes = host.peer.changes();
-        if is_member && self.seen.insert(at, changes) != Some(changes) {
+        let host = &hosts[at];
+        let (is_member, was_member) = (host.is_member(), self.seen[at].member);
+        if is_member && !was_member {
+            self.enter(now, at, hosts);
+        } else if !is_member && was_member {
+            self.gone(host.peer.id());
+        }
+        let changes = Some(host.peer.changes());
+        if is_member && self.seen[at].changes != changes {
+            self.seen[at].changes = changes;
             self.examine(now, at, hosts);
         }
+    }
+
+    /// A member more: those before it should have it in their lists.
+    fn enter(&mut self, now: Moment, at: PeerIndex, hosts: &[Host]) {
+        let id = hosts[at].peer.id();
+        if let Some(instead_of) = self.members.insert(id, at) {
+            self.seen[instead_of].member = false;
+        }
+        self.seen[at].member = true;
+        if self.off {
+            return;
+        }
+        let before = self.members.range(..id).rev().chain(self.members.range(id..).rev());
+        let affected: Vec<PeerIndex> = before.take(self.tuning.list_len + 4).map(|(_, at)| *at).collect();
+        affected.into_iter().for_each(|at| self.examine(now, at, hosts));
     }
 
     fn examine(&mut self, now: Moment, at: PeerIndex, hosts: &[Host]) {

@@ -2,42 +2,13 @@
 
 use super::*;
 use crate::ground::{Copy, Manifest};
-use std::cmp::Reverse;
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Scheduled {
-    pub at: Moment,
-    order: u64,
-    pub event: Event,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// Something that is going to happen, other than a peer waking.
 pub(super) enum Event {
     Datagram { to: SocketAddr, from: SocketAddr, side: u8, bytes: Vec<u8> },
-    Wake(PeerIndex),
-    MoveEnds { at: PeerIndex, ticket: Ticket, task: MoveTask },
+    MoveEnds { at: PeerIndex, ticket: Ticket, task: Box<Move> },
     ProbeEnds { at: PeerIndex, addr: SocketAddr },
     LookEnds { at: PeerIndex, ticket: Ticket },
-}
-
-/// A [`Move`], ordered only by being scheduled: events compare by time and order before they come to this.
-pub(super) struct MoveTask(Move);
-
-impl PartialEq for MoveTask {
-    fn eq(&self, _: &MoveTask) -> bool {
-        true
-    }
-}
-impl Eq for MoveTask {}
-impl PartialOrd for MoveTask {
-    fn partial_cmp(&self, other: &MoveTask) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for MoveTask {
-    fn cmp(&self, _: &MoveTask) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
-    }
 }
 
 /// A peer that starts with nothing.
@@ -78,20 +49,19 @@ impl World {
             id: contact.id,
             addr: contact.addr,
             state: State::Running,
+            due: Moment::NEVER,
             wake_at: Moment::NEVER,
             side: 0,
             disk,
             held_back: Vec::new(),
         });
-        self.by_addr.insert(contact.addr, at);
+        self.places.put(contact.addr, at);
         self.after(at);
         at
     }
 
     pub(super) fn fresh_contact(&mut self) -> Contact {
-        let number = self.hosts.len() as u32 + 1;
-        let addr = SocketAddr::from((Ipv4Addr::from(0x0a00_0000 + number), 12000));
-        Contact { id: Id::hashed(&self.chance.bits().to_be_bytes()), addr }
+        Contact { id: Id::hashed(&self.chance.bits().to_be_bytes()), addr: places::made(self.hosts.len()) }
     }
 
     pub(super) fn command(&mut self, at: PeerIndex, command: Command) -> Ticket {
@@ -105,31 +75,42 @@ impl World {
         ticket
     }
 
-    pub(super) fn schedule(&mut self, at: Moment, event: Event) {
-        self.last_event += 1;
-        self.future.push(Reverse(Scheduled { at, order: self.last_event, event }));
+    pub(super) fn happen(&mut self, next: Next) {
+        match next {
+            Next::Wake(at) => self.wake(at),
+            Next::Event(event) => self.come_about(event),
+        }
     }
 
-    pub(super) fn happen(&mut self, event: Event) {
+    /// A wake was scheduled for now. Meanwhile it may be due later than it was: then it sleeps on, as a real one would,
+    /// whose timer is set anew after each input.
+    fn wake(&mut self, at: PeerIndex) {
+        let host = &mut self.hosts[at];
+        if host.wake_at > self.now || host.state != State::Running {
+            return;
+        }
+        host.wake_at = host.due;
+        if host.due <= self.now {
+            host.wake_at = Moment::NEVER;
+            self.give(at, Input::Wake);
+        } else if host.due != Moment::NEVER {
+            self.future.wake(host.due, at);
+        }
+    }
+
+    fn come_about(&mut self, event: Event) {
         match event {
             Event::Datagram { to, from, side, bytes } => {
-                let Some(at) = self.by_addr.get(&to).copied() else { return };
+                let Some(at) = self.places.get(to) else { return };
                 if self.hosts[at].side == side {
                     self.give(at, Input::Datagram { from, bytes });
-                }
-            }
-            Event::Wake(at) => {
-                let host = &self.hosts[at];
-                if host.wake_at <= self.now && host.state == State::Running {
-                    self.hosts[at].wake_at = Moment::NEVER;
-                    self.give(at, Input::Wake);
                 }
             }
             Event::MoveEnds { at, ticket, task } => {
                 if self.hosts[at].state == State::Dead {
                     return;
                 }
-                let input = match task.0 {
+                let input = match *task {
                     Move::Inspect { name, at: there, verify } => {
                         Input::Inspected { ticket, outcome: self.inspect(at, there, &name, verify) }
                     }
@@ -166,11 +147,10 @@ impl World {
             self.perform(at, output);
         }
         let host = &mut self.hosts[at];
-        let wake_at = host.peer.wake_at();
-        if wake_at < host.wake_at {
-            host.wake_at = wake_at;
-            let at_moment = wake_at.max(self.now);
-            self.schedule(at_moment, Event::Wake(at));
+        host.due = host.peer.wake_at();
+        if host.due < host.wake_at {
+            host.wake_at = host.due;
+            self.future.wake(host.due.max(self.now), at);
         }
         self.checks.look_at(self.now, at, &self.hosts);
     }
@@ -181,17 +161,17 @@ impl World {
             Output::Move { ticket, task } => {
                 self.counts.moves += 1;
                 let time = self.time_to_move(&task);
-                let task = MoveTask(task);
-                self.schedule(self.now + time, Event::MoveEnds { at, ticket, task });
+                let task = Box::new(task);
+                self.future.schedule(self.now + time, Event::MoveEnds { at, ticket, task });
             }
             Output::Probe { addr } => {
                 let time = match self.reachable(at, addr) {
                     Some(_) => self.weather.delay.sample(&mut self.chance) * 2,
                     None => Duration::from_secs(1),
                 };
-                self.schedule(self.now + time, Event::ProbeEnds { at, addr });
+                self.future.schedule(self.now + time, Event::ProbeEnds { at, addr });
             }
-            Output::Look { ticket, .. } => self.schedule(self.now, Event::LookEnds { at, ticket }),
+            Output::Look { ticket, .. } => self.future.schedule(self.now, Event::LookEnds { at, ticket }),
             Output::Forget(manifest) => self.hosts[at].disk.forget(&manifest),
             Output::Note { key, value } => self.hosts[at].disk.note(self.now, key, value),
             Output::Answer { ticket, answer } => {
@@ -225,15 +205,15 @@ impl World {
         }
         if self.chance.happens(self.weather.duplication) {
             let at = self.now + self.weather.delay.sample(&mut self.chance);
-            self.schedule(at, Event::Datagram { to, from, side, bytes: bytes.clone() });
+            self.future.schedule(at, Event::Datagram { to, from, side, bytes: bytes.clone() });
         }
         let at = self.now + self.weather.delay.sample(&mut self.chance);
-        self.schedule(at, Event::Datagram { to, from, side, bytes });
+        self.future.schedule(at, Event::Datagram { to, from, side, bytes });
     }
 
     /// The peer at this address, if `at` can connect to it.
     fn reachable(&self, at: PeerIndex, addr: SocketAddr) -> Option<PeerIndex> {
-        let there = *self.by_addr.get(&addr)?;
+        let there = self.places.get(addr)?;
         let host = &self.hosts[there];
         (host.state != State::Dead && host.side == self.hosts[at].side).then_some(there)
     }

@@ -21,6 +21,8 @@
 mod check;
 mod disks;
 mod engine;
+mod future;
+mod places;
 pub mod story;
 mod weather;
 
@@ -36,10 +38,10 @@ use crate::peer::{
     View,
 };
 use check::Checks;
-use engine::{Event, Scheduled};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{Ipv4Addr, SocketAddr};
+use future::{Future, Next};
+use places::Places;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Names a peer of a [`World`]: they are numbered in the order of their start.
@@ -56,9 +58,8 @@ pub struct World {
     keeps_files: bool,
     ping_interval: Duration,
     hosts: Vec<Host>,
-    by_addr: BTreeMap<SocketAddr, PeerIndex>,
-    future: BinaryHeap<Reverse<Scheduled>>,
-    last_event: u64,
+    places: Places,
+    future: Future,
     commands: BTreeMap<Ticket, Record>,
     last_ticket: u64,
     checks: Checks,
@@ -76,6 +77,9 @@ struct Host {
     id: Id,
     addr: SocketAddr,
     state: State,
+    /// When its peer wants to be woken.
+    due: Moment,
+    /// When the next wake is scheduled that counts.
     wake_at: Moment,
     side: u8,
     disk: disks::Disk,
@@ -134,9 +138,8 @@ impl World {
             keeps_files: true,
             ping_interval: Duration::from_secs(15),
             hosts: Vec::new(),
-            by_addr: BTreeMap::new(),
-            future: BinaryHeap::new(),
-            last_event: 0,
+            places: Places::default(),
+            future: Future::default(),
             commands: BTreeMap::new(),
             last_ticket: 0,
             checks: Checks::default(),
@@ -312,7 +315,7 @@ impl World {
                 self.give(at, input);
             }
             let now = self.now;
-            self.schedule(now, Event::Wake(at));
+            self.future.wake(now, at);
             self.hosts[at].wake_at = now;
         }
     }
@@ -406,10 +409,9 @@ impl World {
 
     /// Lets time pass until then.
     pub fn run_until(&mut self, end: Moment) {
-        while self.future.peek().is_some_and(|Reverse(next)| next.at <= end) {
-            let Reverse(next) = self.future.pop().expect("just seen");
-            self.now = next.at;
-            self.happen(next.event);
+        while let Some((at, next)) = self.future.next(end) {
+            self.now = at;
+            self.happen(next);
         }
         self.now = end;
     }
@@ -479,7 +481,7 @@ impl World {
 }
 
 fn numbered(number: u8) -> Contact {
-    Contact { id: Id::numbered(number), addr: SocketAddr::from(([127, 0, 0, 1], 12000 + u16::from(number))) }
+    Contact { id: Id::numbered(number), addr: places::numbered(number) }
 }
 
 impl Host {

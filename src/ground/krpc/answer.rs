@@ -1,8 +1,8 @@
 //! Answers on the wire.
 
 use super::compact::{
-    FILE_LEN, MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, contact_in, files_in, id_in,
-    is_set,
+    FILE_LEN, MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, compact_len, contact_in, files_in,
+    id_in, is_set,
 };
 use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, MAX_NODES_FOR_STRANGERS, secs_in};
 use crate::ground::bencode::{DictWriter, Value, raw};
@@ -186,13 +186,12 @@ impl Answer {
             room -= if fits { len } else { 0 };
             fits
         };
-        let nodes: Vec<&Contact> = self.nodes.iter().take(MAX_NODES).take_while(|node| fits(node)).collect();
+        let nodes = &self.nodes[..self.nodes.iter().take(MAX_NODES).take_while(|node| fits(node)).count()];
         for (key, v6) in [("nodes", false), ("nodes6", true)] {
-            let mut bytes = Vec::with_capacity(nodes.len() * 38);
             let family = nodes.iter().filter(|node| node.addr.is_ipv6() == v6);
-            family.for_each(|node| compact_contact(node, &mut bytes));
-            if !bytes.is_empty() {
-                r.bytes(key, &bytes);
+            let len = family.clone().map(node_bytes).sum();
+            if len > 0 {
+                r.filled(key, len, |out| family.for_each(|node| compact_contact(node, out)));
             }
         }
     }
@@ -212,7 +211,8 @@ impl Answer {
         let values = r.get("values").and_then(Value::list).unwrap_or_default();
         let peers = values.iter().filter_map(Value::bytes).filter_map(addr_in).take(2 * MAX_PEERS).collect();
         let token = r.get("token").and_then(Value::bytes).filter(|token| token.len() <= MAX_TOKEN);
-        let item = raw(datagram, &["r", "v"]).and_then(|value| item_in(r, value));
+        let value = r.get("v").and_then(|_| raw(datagram, &["r", "v"]));
+        let item = value.and_then(|value| item_in(r, value));
         let seq = r.get("seq").and_then(Value::int);
         let bloom = |key| r.get(key).and_then(Value::bytes).and_then(Bloom::from_slice);
         let scrape = bloom("BFsd").zip(bloom("BFpe")).map(|(seeds, peers)| Box::new(Scrape { seeds, peers }));
@@ -238,7 +238,7 @@ impl Answer {
 }
 
 fn node_bytes(node: &Contact) -> usize {
-    if node.addr.is_ipv4() { 26 } else { 38 }
+    Id::LEN + compact_len(node.addr)
 }
 
 fn peer_bytes(peer: &SocketAddr) -> usize {

@@ -64,6 +64,11 @@ pub fn compact(addr: SocketAddr, out: &mut Vec<u8>) {
     out.extend(addr.port().to_be_bytes());
 }
 
+/// How many bytes [`compact`] writes.
+pub fn compact_len(addr: SocketAddr) -> usize {
+    if addr.is_ipv4() { 6 } else { 18 }
+}
+
 /// The address in 6 or 18 bytes; none where nobody can answer (port 0).
 pub fn addr_in(bytes: &[u8]) -> Option<SocketAddr> {
     let (ip, port) = bytes.split_at_checked(bytes.len().checked_sub(2)?)?;

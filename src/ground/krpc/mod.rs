@@ -26,7 +26,7 @@ pub use question::{Announcement, Errand, Offer, Ping, Question, Range};
 
 use super::Id;
 use super::bencode::{self, DictWriter, Malformed, Value, Writer};
-use compact::{compact, id_in, is_set};
+use compact::{compact, compact_len, id_in, is_set};
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -40,6 +40,8 @@ pub const MAX_NODES: usize = 24;
 pub const MAX_NODES_FOR_STRANGERS: usize = 8;
 /// Longest text taken from a refusal, in characters: people are shown it.
 const MAX_REFUSAL_CHARS: usize = 200;
+/// Room made for a message before it is written, in bytes, beside contacts: pings and most questions fit.
+const USUAL_LEN: usize = 160;
 /// "p2p", wire version 1; the last byte says whether the peer keeps files.
 const VERSION: [u8; 3] = *b"P2\x00";
 
@@ -167,7 +169,7 @@ pub enum BadMessage {
 impl Message {
     /// The datagram for this message, to be sent to `to`.
     pub fn encode(&self, to: SocketAddr) -> Vec<u8> {
-        Writer::dict(|d| match &self.body {
+        Writer::dict_within(self.room(), |d| match &self.body {
             Body::Question { from, read_only, want, question } => {
                 d.dict("a", |a| question.encode(a, *from, want.words()));
                 self.encode_leaving(d);
@@ -179,9 +181,7 @@ impl Message {
             }
             Body::Answer { from, answer, .. } => {
                 self.encode_leaving(d);
-                let mut seen_at = Vec::with_capacity(18);
-                compact(to, &mut seen_at);
-                d.bytes("ip", &seen_at);
+                d.filled("ip", compact_len(to), |out| compact(to, out));
                 d.dict("r", |r| answer.encode(r, *from));
                 self.encode_tail(d, "r");
             }
@@ -191,6 +191,14 @@ impl Message {
                 self.encode_tail(d, "e");
             }
         })
+    }
+
+    /// About as much as it takes, in bytes.
+    fn room(&self) -> usize {
+        match &self.body {
+            Body::Answer { answer, .. } => USUAL_LEN + answer.nodes.len() * 26,
+            Body::Question { .. } | Body::Refusal(_) => USUAL_LEN,
+        }
     }
 
     fn encode_leaving(&self, d: &mut DictWriter) {

@@ -1,8 +1,11 @@
 //! The contacts of a ring in one map, clockwise from me; and how far it is known without a gap.
 
+mod entries;
+
 use super::super::{Geometry, Near};
 use crate::ground::{Contact, Id, Moment};
-use std::collections::{BTreeMap, BTreeSet};
+use entries::Entries;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How much of the ring a peer knows.
@@ -43,7 +46,7 @@ impl Default for RingTuning {
 pub(super) struct Circle {
     me: Id,
     pub tuning: RingTuning,
-    pub entries: BTreeMap<Id, Entry>,
+    pub entries: Entries,
     /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
     pub reach: Id,
     /// What our first successor said last of those who follow.
@@ -161,10 +164,8 @@ impl Circle {
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let following = self.said.following();
         let heard = following.iter().map(distance).take_while(|at| self.entries.contains_key(at));
-        let reach = match heard.clone().count() == following.len() && self.said.everybody {
-            true => Id::MAX,
-            false => heard.max().unwrap_or(Id::ZERO),
-        };
+        let (count, farthest) = heard.fold((0, Id::ZERO), |(count, farthest), at| (count + 1, farthest.max(at)));
+        let reach = if count == following.len() && self.said.everybody { Id::MAX } else { farthest };
         self.reach = self.reach.max(reach);
         reach == Id::MAX
     }
@@ -178,7 +179,8 @@ impl Circle {
         // Our successor asks us as its predecessor: it wants to know who is before it. Others want to know who keeps.
         let by_successor = self.entries.keys().next() == Some(&offset);
         let ahead = if by_successor { count / 3 } else { count - count / 3 };
-        let mut contacts: Vec<Contact> = after.take(ahead).map(|(_, entry)| entry.contact).collect();
+        let mut contacts = Vec::with_capacity(count.min(self.entries.len()));
+        contacts.extend(after.take(ahead).map(|(_, entry)| entry.contact));
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let before_me = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
         let listed = |distance: Id| distance <= self.reach;
