@@ -7,7 +7,7 @@ mod dht;
 mod peer;
 mod repl;
 mod report;
-mod simulate;
+mod sim;
 mod tell;
 mod terminal;
 mod who;
@@ -33,6 +33,8 @@ const IN_PART: u8 = 6;
 const REFUSED: u8 = 7;
 /// Exit code: time ran out.
 const TIMED_OUT: u8 = 124;
+/// Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
@@ -41,7 +43,7 @@ pub fn run() -> ExitCode {
         Ok(Wanted::Client(client)) => client::run(client),
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),
-        Ok(Wanted::Sim(sim)) => simulate::run(&sim),
+        Ok(Wanted::Sim(sim)) => sim::run(sim),
         Err(error) => {
             // Nobody can be told where even this cannot be printed.
             let _ = error.print();

@@ -40,9 +40,9 @@ impl Chance {
         period.mul_f64(0.75 + 0.5 * self.fraction())
     }
 
-    /// Exponentially distributed, with this mean.
+    /// Exponentially distributed, with this mean. The logarithm is no machine's own: it is the same everywhere.
     pub fn exponential(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64(-(1.0 - self.fraction()).ln())
+        mean.mul_f64(-libm::log(1.0 - self.fraction()))
     }
 }
 

@@ -54,6 +54,9 @@ impl World {
             side: 0,
             disk,
             held_back: Vec::new(),
+            malice: None,
+            handled: 0,
+            uplink_free_at: Moment::START,
         });
         self.places.put(contact.addr, at);
         self.after(at);
@@ -133,6 +136,7 @@ impl World {
         match host.state {
             State::Running => {
                 self.counts.events += 1;
+                host.handled += 1;
                 host.peer.handle(self.now, input);
                 self.after(at);
             }
@@ -157,16 +161,23 @@ impl World {
 
     fn perform(&mut self, at: PeerIndex, output: Output) {
         match output {
-            Output::Send { to, bytes } => self.send(at, to, bytes),
+            Output::Send { to, bytes } => match self.hosts[at].malice {
+                None => self.send(at, to, bytes),
+                Some(malice) => {
+                    if let Some(bytes) = malice.spoil(bytes, to) {
+                        self.send(at, to, bytes);
+                    }
+                }
+            },
             Output::Move { ticket, task } => {
                 self.counts.moves += 1;
-                let time = self.time_to_move(&task);
+                let time = self.time_to_move(at, &task);
                 let task = Box::new(task);
                 self.future.schedule(self.now + time, Event::MoveEnds { at, ticket, task });
             }
             Output::Probe { addr } => {
                 let time = match self.reachable(at, addr) {
-                    Some(_) => self.weather.delay.sample(&mut self.chance) * 2,
+                    Some(there) => self.weather.delay.sample(&mut self.chance, (at, there)) * 2,
                     None => Duration::from_secs(1),
                 };
                 self.future.schedule(self.now + time, Event::ProbeEnds { at, addr });
@@ -203,11 +214,12 @@ impl World {
             self.counts.lost += 1;
             return;
         }
+        let pair = (at, self.places.get(to).unwrap_or(at));
         if self.chance.happens(self.weather.duplication) {
-            let at = self.now + self.weather.delay.sample(&mut self.chance);
+            let at = self.now + self.weather.delay.sample(&mut self.chance, pair);
             self.future.schedule(at, Event::Datagram { to, from, side, bytes: bytes.clone() });
         }
-        let at = self.now + self.weather.delay.sample(&mut self.chance);
+        let at = self.now + self.weather.delay.sample(&mut self.chance, pair);
         self.future.schedule(at, Event::Datagram { to, from, side, bytes });
     }
 
@@ -218,16 +230,29 @@ impl World {
         (host.state != State::Dead && host.side == self.hosts[at].side).then_some(there)
     }
 
-    fn time_to_move(&mut self, task: &Move) -> Duration {
-        let len_bytes = match task {
-            Move::Keep { manifest, .. } | Move::Upload { manifest, .. } => manifest.content.len_bytes,
-            Move::Download { content, .. } | Move::Deliver { content, .. } => {
-                content.map_or(0, |content| content.len_bytes)
-            }
-            Move::Inspect { .. } | Move::List { .. } => 0,
+    /// What one peer sends to all shares its uplink, one transfer after the other.
+    fn time_to_move(&mut self, at: PeerIndex, task: &Move) -> Duration {
+        let (len_bytes, other) = match task {
+            Move::Keep { manifest, .. } => (manifest.content.len_bytes, None),
+            Move::Upload { manifest, to, .. } => (manifest.content.len_bytes, Some(to)),
+            Move::Download { content, from, .. } => (content.map_or(0, |content| content.len_bytes), from.first()),
+            Move::Deliver { content, .. } => (content.map_or(0, |content| content.len_bytes), None),
+            Move::Inspect { at, .. } | Move::List { at } => (0, Some(at)),
         };
-        let on_the_way = self.weather.delay.sample(&mut self.chance) * 4;
-        on_the_way + Duration::from_secs_f64(len_bytes as f64 / self.weather.bytes_per_second)
+        let there = other.and_then(|other| self.places.get(other.addr));
+        let on_the_way = self.weather.delay.sample(&mut self.chance, (at, there.unwrap_or(at))) * 4;
+        let sender = if matches!(task, Move::Upload { .. }) { Some(at) } else { there };
+        let fastest = Duration::from_secs_f64(len_bytes as f64 / self.weather.bytes_per_second);
+        let sent = match (self.weather.uplink_bytes_per_second, sender) {
+            (Some(uplink), Some(sender)) if len_bytes > 0 => {
+                let free_at = self.hosts[sender].uplink_free_at.max(self.now);
+                let sent_at = free_at + Duration::from_secs_f64(len_bytes as f64 / uplink);
+                self.hosts[sender].uplink_free_at = sent_at;
+                sent_at.since(self.now).max(fastest)
+            }
+            _ => fastest,
+        };
+        on_the_way + sent
     }
 
     /// The peer at this contact, if it answers callers.

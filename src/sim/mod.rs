@@ -19,15 +19,22 @@
 //! ```
 
 mod check;
+mod churn;
 mod disks;
 mod engine;
 mod future;
+mod malice;
 mod places;
+mod still;
 pub mod story;
+pub mod tables;
 mod weather;
 
 pub use check::Broken;
-pub use story::{Churn, Departure, Story};
+pub use churn::{BadChurn, Churn, Departure, Sessions};
+pub use malice::Malice;
+pub use still::{StillLookup, StillRing};
+pub use story::Story;
 pub use weather::{Delay, Weather};
 
 use crate::ground::item::{as_text, text_value};
@@ -84,6 +91,10 @@ struct Host {
     side: u8,
     disk: disks::Disk,
     held_back: Vec<Input>,
+    malice: Option<Malice>,
+    handled: u64,
+    /// All that it was told to send until now has left it then.
+    uplink_free_at: Moment,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,6 +386,12 @@ impl World {
         &self.commands[&ticket]
     }
 
+    /// How a command ended, once. It is forgotten then.
+    pub fn take_answer(&mut self, ticket: Ticket) -> Option<Answer> {
+        self.commands.get(&ticket)?.answer.as_ref()?;
+        self.commands.remove(&ticket).and_then(|record| record.answer).map(|(_, answer)| answer)
+    }
+
     /// The store was acknowledged, by however many.
     pub fn is_stored(&self, ticket: Ticket) -> bool {
         matches!(self.commands[&ticket].answer, Some((_, Answer::Stored { .. })))
@@ -459,6 +476,21 @@ impl World {
     /// Where a name belongs in this network.
     pub fn place(&self, name: &str) -> Id {
         self.kind.naming(self.naming).place(&FileName::parse(name).expect("a simulated file has a good name"))
+    }
+
+    /// From now on a peer does not answer as it should.
+    pub fn turn(&mut self, at: PeerIndex, malice: Malice) {
+        self.hosts[at].malice = Some(malice);
+    }
+
+    /// It does not run any more.
+    pub fn is_dead(&self, at: PeerIndex) -> bool {
+        self.hosts[at].state == State::Dead
+    }
+
+    /// How many inputs a peer has handled.
+    pub fn handled(&self, at: PeerIndex) -> u64 {
+        self.hosts[at].handled
     }
 
     /// The bytes of a copy are not what they were.

@@ -1,12 +1,11 @@
 //! A network living: it grows, peers come and go, files are stored and wanted.
 
+use super::churn::{Churn, Departure, Flow, anybody};
 use super::{PeerIndex, Weather, World};
 use crate::ground::{Chance, Content, Moment};
 use crate::overlay::Tuning;
 use crate::peer::{Answer, Command, Ticket};
-use std::str::FromStr;
 use std::time::Duration;
-use thiserror::Error;
 
 /// Time between two joins while the network grows.
 const JOIN_EVERY: Duration = Duration::from_millis(200);
@@ -40,6 +39,21 @@ pub struct Story {
     pub request_every: Duration,
     /// Time between two rounds of pings to neighbours on the ring.
     pub ping_interval: Duration,
+    /// What else happens, and how long after the network has grown.
+    pub events: Vec<(Duration, Event)>,
+}
+
+/// Something that happens to all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// Half of the peers are cut off from the other half.
+    Cut,
+    /// Everybody reaches everybody again.
+    Heal,
+    /// Each peer dies with this probability.
+    Die(f64),
+    /// Everybody requests the first file.
+    Crowd,
 }
 
 impl Default for Story {
@@ -56,58 +70,13 @@ impl Default for Story {
             files: usize::MAX,
             request_every: Duration::from_secs(1),
             ping_interval: Duration::from_secs(15),
+            events: Vec::new(),
         }
     }
 }
 
 /// Time between two stores.
 const STORE_EVERY: Duration = Duration::from_secs(10);
-
-/// Who comes and goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Churn {
-    /// Nobody.
-    None,
-    /// Joins and departures, each at this many a second, at times that are independent of each other.
-    Poisson(f64),
-    /// Each peer stays for a time that is exponentially distributed, with this median; another one joins when it goes.
-    Sessions(Duration),
-}
-
-/// How peers go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Departure {
-    /// They hand over and say goodbye.
-    Leave,
-    /// They vanish.
-    Crash,
-}
-
-/// A churn that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "{0:?} is no churn: say `none`, `poisson:R` with R joins and R departures a second (0 to 100), or `sessions:MINUTES` \
-     with their median"
-)]
-pub struct BadChurn(String);
-
-impl FromStr for Churn {
-    type Err = BadChurn;
-
-    fn from_str(text: &str) -> Result<Churn, BadChurn> {
-        let rate = |text: &str| text.parse().ok().filter(|rate| (0.0..=100.0).contains(rate));
-        match text.split_once(':') {
-            None if text == "none" => Ok(Churn::None),
-            Some(("sessions", number)) => {
-                let minutes = number.parse().ok().filter(|minutes| (0.1..=1e6).contains(minutes));
-                let median = |minutes: f64| Churn::Sessions(Duration::from_secs_f64(minutes * 60.0));
-                minutes.map(median).ok_or_else(|| BadChurn(text.to_owned()))
-            }
-            Some(("poisson", number)) => rate(number).map(Churn::Poisson).ok_or_else(|| BadChurn(text.to_owned())),
-            _ => Err(BadChurn(text.to_owned())),
-        }
-    }
-}
 
 /// How the network is at some moment.
 #[derive(Clone, Debug)]
@@ -162,6 +131,8 @@ struct Telling {
     stores: Vec<(String, Ticket)>,
     requests: Vec<(usize, Ticket)>,
     gone: usize,
+    /// Rules are not checked now.
+    unchecked: bool,
     peer_seconds: f64,
 }
 
@@ -174,36 +145,35 @@ impl Story {
         }
     }
 
-    /// Lets it happen; `each_minute` is told how it goes.
-    pub fn run(&self, mut each_minute: impl FnMut(&Report)) -> Summary {
+    /// Lets it happen; `each_minute` is told how it goes, and says whether it shall go on.
+    pub fn run(&self, mut each_minute: impl FnMut(&Report) -> bool) -> Summary {
         let mut telling = Telling {
             world: self.world(),
             chance: Chance::seeded(!self.seed),
             stores: Vec::new(),
             requests: Vec::new(),
             gone: 0,
+            unchecked: false,
             peer_seconds: 0.0,
         };
         telling.grow(self.peers);
         let grown = telling.world.now();
-        let (mut join_at, mut leave_at) = (telling.next_join(grown, self.churn), telling.next_departure(grown, self));
+        let chance = Chance::seeded(telling.chance.bits());
+        let mut flow = Flow::begin(&telling.world, self.churn, self.departure, chance);
         let (mut request_at, mut store_at) = (grown, grown);
         let mut minute = Duration::from_secs(60);
+        let mut events: Vec<(Moment, Event)> = self.events.iter().map(|(at, event)| (grown + *at, *event)).collect();
+        events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         while telling.world.now() < grown + self.length {
             let now = telling.world.now();
-            let next = [join_at, leave_at, request_at, store_at, grown + minute].into_iter().min().expect("five");
+            let event_at = events.last().map_or(Moment::NEVER, |(at, _)| *at);
+            let next = [flow.next(), event_at, request_at, store_at, grown + minute].into_iter().min().expect("five");
             telling.pass(next.since(now));
             let now = next;
-            if now == join_at {
-                join_at = telling.next_join(now, self.churn);
-                telling.join();
-            }
-            if now == leave_at {
-                leave_at = telling.next_departure(now, self);
-                telling.part(self.departure);
-                if matches!(self.churn, Churn::Sessions(_)) {
-                    telling.join();
-                }
+            flow.happen(&mut telling.world);
+            telling.gone += std::mem::take(&mut flow.gone);
+            if let Some((_, event)) = events.pop_if(|(at, _)| *at <= now) {
+                telling.meet(event);
             }
             if now == store_at {
                 store_at = if telling.stores.len() + 1 < self.files { now + STORE_EVERY } else { Moment::NEVER };
@@ -215,7 +185,10 @@ impl Story {
             }
             if now == grown + minute {
                 minute += Duration::from_secs(60);
-                each_minute(&telling.report());
+                telling.check_again();
+                if !each_minute(&telling.report()) {
+                    break;
+                }
             }
         }
         telling.pass(LAST_WAIT);
@@ -238,27 +211,8 @@ impl Telling {
         self.world.run_for(time);
     }
 
-    fn next_join(&mut self, now: Moment, churn: Churn) -> Moment {
-        match churn {
-            Churn::Poisson(rate) if rate > 0.0 => now + self.chance.exponential(Duration::from_secs_f64(1.0 / rate)),
-            Churn::Poisson(_) | Churn::Sessions(_) | Churn::None => Moment::NEVER,
-        }
-    }
-
-    /// Of exponential sessions, the next to end among all is exponentially far away too.
-    fn next_departure(&mut self, now: Moment, story: &Story) -> Moment {
-        match story.churn {
-            Churn::Sessions(median) => {
-                let mean = median.div_f64(std::f64::consts::LN_2);
-                now + self.chance.exponential(mean.div_f64(story.peers as f64))
-            }
-            churn => self.next_join(now, churn),
-        }
-    }
-
     fn anybody(&mut self) -> PeerIndex {
-        let members = self.world.members();
-        members[self.chance.within(0..members.len() as u64) as usize]
+        anybody(&self.world, &mut self.chance)
     }
 
     fn join(&mut self) {
@@ -266,19 +220,39 @@ impl Telling {
         self.world.join(known);
     }
 
-    /// The last one stays: an empty network has no story.
-    fn part(&mut self, departure: Departure) {
-        if self.world.member_count() < 2 {
-            return;
-        }
-        self.gone += 1;
-        let at = self.anybody();
-        match departure {
-            Departure::Leave => drop(self.world.quit(at)),
-            Departure::Crash => {
-                self.world.kill(at);
-                self.world.bury(at);
+    fn meet(&mut self, event: Event) {
+        match event {
+            Event::Cut => {
+                let sides: Vec<bool> = (0..self.world.started()).map(|_| self.chance.happens(0.5)).collect();
+                self.world.partition(|at| sides[at]);
+                self.unchecked = true;
             }
+            Event::Heal => self.world.heal(),
+            Event::Die(share) => {
+                for at in self.world.members() {
+                    if self.world.member_count() > 1 && self.chance.happens(share) {
+                        self.world.kill(at);
+                        self.world.bury(at);
+                        self.gone += 1;
+                    }
+                }
+            }
+            Event::Crowd => {
+                for at in self.world.members() {
+                    if let Some((name, _)) = self.stores.first() {
+                        let ticket = self.world.request(at, &name.clone());
+                        self.requests.push((0, ticket));
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a cut the rules count from the moment when there is one ring again.
+    fn check_again(&mut self) {
+        if self.unchecked && self.world.check_ideal().is_ok() {
+            self.unchecked = false;
+            self.world.check_rules();
         }
     }
 
@@ -370,26 +344,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn churn_is_read_or_refused() {
-        assert_eq!("none".parse(), Ok(Churn::None));
-        assert_eq!("poisson:0.4".parse(), Ok(Churn::Poisson(0.4)));
-        assert_eq!("sessions:60".parse(), Ok(Churn::Sessions(Duration::from_secs(3600))));
-        for text in [
-            "",
-            "poisson",
-            "poisson:",
-            "poisson:-1",
-            "poisson:nan",
-            "poisson:1e9",
-            "weekly:3",
-            "sessions:0",
-            "sessions:",
-        ] {
-            assert!(text.parse::<Churn>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn a_network_with_churn_loses_no_acknowledged_file() {
         for (seed, departure) in [(1, Departure::Leave), (2, Departure::Crash)] {
             let story = Story {
@@ -402,7 +356,10 @@ mod tests {
                 ..Story::default()
             };
             let mut minutes = 0;
-            let summary = story.run(|_| minutes += 1);
+            let summary = story.run(|_| {
+                minutes += 1;
+                true
+            });
             assert_eq!(minutes, 10);
             assert_eq!((summary.lost, &summary.broken), (0, &None), "seed {seed}");
             let report = &summary.report;

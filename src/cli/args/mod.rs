@@ -5,7 +5,7 @@ pub mod dht;
 mod kademlia;
 mod peer;
 
-use super::simulate::Sim;
+use super::sim::Sim;
 use crate::live::Config;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,0 +1,121 @@
+//! Lookups while peers come and go: Chord, ToN 2003, Table III.
+
+use super::super::Weather;
+use super::super::churn::{Churn, Departure};
+use super::restless::{Lookups, Restless};
+use super::{Cell, Computed, Line, Order, Table, aim};
+use crate::overlay::{Kind, RingTuning};
+use std::time::Duration;
+
+/// Peers, as in the paper.
+const PEERS: usize = 1000;
+/// Lookups of a line. The paper has 7,200, one a second for two hours.
+const LOOKUPS: usize = 10_000;
+
+/// The paper's lists, fingers and rhythm.
+const CHORD: RingTuning = RingTuning {
+    list_len: 20,
+    fingers: 1,
+    stabilise_every: Duration::from_secs(30),
+    finger_every: Duration::from_secs(30),
+};
+
+/// Joins and departures a second; mean hops, timeouts of a lookup, failures of 10,000.
+const PAPER: [(f64, f64, f64, f64); 8] = [
+    (0.05, 3.90, 0.05, 0.0),
+    (0.10, 3.83, 0.11, 0.0),
+    (0.15, 3.84, 0.16, 2.0),
+    (0.20, 3.81, 0.23, 5.0),
+    (0.25, 3.83, 0.30, 6.0),
+    (0.30, 3.91, 0.34, 8.0),
+    (0.35, 3.94, 0.42, 16.0),
+    (0.40, 4.06, 0.46, 15.0),
+];
+
+/// Most failures of 10,000 where all say goodbye, and where all crash.
+const AIMS: (f64, f64) = (1.0, 6.0);
+/// Most timeouts of a lookup at the highest rate.
+const TIMEOUTS_AIM: f64 = 0.23;
+
+pub(super) fn table(order: Order) -> Table {
+    let line = |(rate, path, timeouts, failed): (f64, f64, f64, f64)| {
+        Line::new(format!("{rate:.2} joins and departures a second"), move || line(order, rate, path, timeouts, failed))
+    };
+    Table {
+        title: "Lookups of 1,000 peers, one a second, while peers join and leave at a rate".to_owned(),
+        source: "Chord, ToN 2003, Table III: 20 successors, stabilisation every 30 s. \"Chord's\" is our peer with these \
+                 lists and times. \"Crash\": ours, where nobody says goodbye.",
+        columns: vec![
+            "R",
+            "paper hops",
+            "Chord's",
+            "ours",
+            "paper timeouts",
+            "Chord's",
+            "ours",
+            "crash",
+            "paper failed/10,000",
+            "Chord's",
+            "ours",
+            "crash",
+            "our p50 ms",
+            "our B/s",
+        ],
+        lines: PAPER.into_iter().map(line).collect(),
+    }
+}
+
+fn line(order: Order, rate: f64, paper_path: f64, paper_timeouts: f64, paper_failed: f64) -> Computed {
+    let ours = RingTuning::DEFAULT;
+    let chord = run(order, rate, CHORD, Duration::from_secs(30), Departure::Leave);
+    let leaving = run(order, rate, ours, Duration::from_secs(15), Departure::Leave);
+    let crashing = run(order, rate, ours, Duration::from_secs(15), Departure::Crash);
+    let mut aims = vec![
+        aim(format!("at most {} failure of 10,000 at R = {rate}", AIMS.0), per_10_000(&leaving) <= AIMS.0),
+        aim(format!("at most {} where all crash, at R = {rate}", AIMS.1), per_10_000(&crashing) <= AIMS.1),
+    ];
+    if rate == 0.40 {
+        aims.push(aim(format!("at most {TIMEOUTS_AIM} timeouts at R = {rate}"), leaving.timeouts <= TIMEOUTS_AIM));
+    }
+    for broken in [&chord, &leaving, &crashing].iter().filter_map(|lookups| lookups.broken.as_ref()) {
+        aims.push(aim(format!("no rule is broken: {broken}"), false));
+    }
+    Computed {
+        cells: vec![
+            Cell::Number(rate, 2),
+            Cell::Number(paper_path, 2),
+            Cell::Number(chord.path, 2),
+            Cell::Number(leaving.path, 2),
+            Cell::Number(paper_timeouts, 2),
+            Cell::Number(chord.timeouts, 2),
+            Cell::Number(leaving.timeouts, 2),
+            Cell::Number(crashing.timeouts, 2),
+            Cell::Number(paper_failed, 0),
+            Cell::Number(per_10_000(&chord), 1),
+            Cell::Number(per_10_000(&leaving), 1),
+            Cell::Number(per_10_000(&crashing), 1),
+            Cell::Number(leaving.p50.as_secs_f64() * 1e3, 0),
+            Cell::Number(leaving.bytes_per_peer_second, 0),
+        ],
+        aims,
+    }
+}
+
+fn per_10_000(lookups: &Lookups) -> f64 {
+    lookups.failed as f64 * 10_000.0 / lookups.ended.max(1) as f64
+}
+
+fn run(order: Order, rate: f64, tuning: RingTuning, ping_interval: Duration, departure: Departure) -> Lookups {
+    let restless = Restless {
+        seed: order.seed,
+        peers: PEERS,
+        kind: Kind::Ring(tuning),
+        weather: Weather::default(),
+        churn: Churn::Poisson(rate),
+        departure,
+        ping_interval,
+        rate: 1.0,
+        lookups: order.samples(LOOKUPS),
+    };
+    restless.run()
+}

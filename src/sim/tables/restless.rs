@@ -1,0 +1,171 @@
+//! Lookups in a network whose peers come and go, and what became of them.
+
+use super::super::churn::{Churn, Departure, Flow, anybody};
+use super::super::{PeerIndex, Weather, World};
+use super::{mean, percentile};
+use crate::ground::{Chance, Id, Moment};
+use crate::overlay::Kind;
+use crate::peer::{Answer, Ticket, Trace};
+use std::time::Duration;
+
+/// Time between two joins while the network grows.
+const JOIN_EVERY: Duration = Duration::from_millis(100);
+/// Time until the first lookup, in churn already.
+const SETTLING: Duration = Duration::from_secs(120);
+/// How often it is looked whether a lookup has ended: who owns the key may change meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A lookup that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A network whose peers come and go, and look things up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Restless {
+    pub seed: u64,
+    pub peers: usize,
+    pub kind: Kind,
+    pub weather: Weather,
+    pub churn: Churn,
+    pub departure: Departure,
+    pub ping_interval: Duration,
+    /// Lookups a second, by all together.
+    pub rate: f64,
+    /// After so many it ends.
+    pub lookups: usize,
+}
+
+/// How the lookups went.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lookups {
+    /// Lookups that ended while their asker was there.
+    pub ended: usize,
+    /// Of these, how many named somebody who was not the owner, or nobody.
+    pub failed: usize,
+    /// Mean over those that did not fail.
+    pub path: f64,
+    /// Mean over all.
+    pub timeouts: f64,
+    /// Median time of those that did not fail.
+    pub p50: Duration,
+    /// Their 99th percentile.
+    pub p99: Duration,
+    /// Sent by each peer in a second.
+    pub bytes_per_peer_second: f64,
+    /// The first broken rule of the ring.
+    pub broken: Option<String>,
+}
+
+struct Open {
+    ticket: Ticket,
+    by: PeerIndex,
+    key: Id,
+    given: Moment,
+    owner_before: Option<PeerIndex>,
+}
+
+struct Run {
+    plan: Restless,
+    world: World,
+    chance: Chance,
+    open: Vec<Open>,
+    traces: Vec<Trace>,
+    failed: usize,
+}
+
+impl Restless {
+    /// Lets it happen.
+    pub fn run(self) -> Lookups {
+        let world = World::new(self.seed, self.weather).ping_every(self.ping_interval);
+        let world = match self.kind {
+            Kind::Ring(tuning) => world.ring(tuning),
+            Kind::Kademlia(tuning) => world.kademlia(tuning),
+        };
+        let chance = Chance::seeded(!self.seed);
+        Run { plan: self, world, chance, open: Vec::new(), traces: Vec::new(), failed: 0 }.run()
+    }
+}
+
+impl Run {
+    fn run(mut self) -> Lookups {
+        self.world.start_alone();
+        for _ in 1..self.plan.peers {
+            self.world.run_for(JOIN_EVERY);
+            let known = self.anybody();
+            self.world.join(known);
+        }
+        self.world.run_for(Duration::from_secs(30));
+        let begun = self.world.now();
+        let chance = Chance::seeded(self.chance.bits());
+        let mut flow = Flow::begin(&self.world, self.plan.churn, self.plan.departure, chance);
+        let mut look_up_at = begun + SETTLING;
+        let (mut given, mut sent_before) = (0, 0);
+        while given < self.plan.lookups || !self.open.is_empty() {
+            let next = [flow.next(), look_up_at, self.world.now() + LOOK_EVERY].into_iter().min().expect("three");
+            self.world.run_until(next);
+            self.look_at_open();
+            flow.happen(&mut self.world);
+            if next == look_up_at {
+                if given == 0 {
+                    sent_before = self.world.counts.datagram_bytes;
+                }
+                given += 1;
+                let pause = self.chance.exponential(Duration::from_secs_f64(1.0 / self.plan.rate));
+                look_up_at = if given < self.plan.lookups { next + pause } else { Moment::NEVER };
+                self.look_up();
+            }
+        }
+        let seconds = self.world.now().since(begun + SETTLING).as_secs_f64();
+        let sent = (self.world.counts.datagram_bytes - sent_before) as f64;
+        let peers = self.plan.peers as f64;
+        self.sum_up(sent / seconds / peers)
+    }
+
+    fn sum_up(self, bytes_per_peer_second: f64) -> Lookups {
+        let mut times: Vec<Duration> = self.traces.iter().map(|trace| trace.took).collect();
+        Lookups {
+            ended: self.traces.len() + self.failed,
+            failed: self.failed,
+            path: mean(self.traces.iter().map(|trace| trace.path_len() as f64)),
+            timeouts: mean(self.traces.iter().map(|trace| trace.timeouts() as f64)),
+            p50: percentile(&mut times, 0.5),
+            p99: percentile(&mut times, 0.99),
+            bytes_per_peer_second,
+            broken: self.world.broken().map(|broken| broken.rule.clone()),
+        }
+    }
+
+    fn anybody(&mut self) -> PeerIndex {
+        anybody(&self.world, &mut self.chance)
+    }
+
+    fn look_up(&mut self) {
+        let by = self.anybody();
+        let key = Id::hashed(&self.chance.bits().to_be_bytes());
+        let ticket = self.world.look_up(by, key);
+        let owner_before = self.world.owner(key);
+        self.open.push(Open { ticket, by, key, given: self.world.now(), owner_before });
+    }
+
+    fn look_at_open(&mut self) {
+        let now = self.world.now();
+        for mut lookup in std::mem::take(&mut self.open) {
+            let owner = self.world.owner(lookup.key);
+            match self.world.take_answer(lookup.ticket) {
+                Some(Answer::LookedUp(trace)) => {
+                    // Between two looks the owner may have changed: either is right.
+                    let found = trace.keepers.first().map(|keeper| keeper.id);
+                    let right =
+                        [lookup.owner_before, owner].iter().flatten().any(|at| Some(self.world.id(*at)) == found);
+                    if right { self.traces.push(trace) } else { self.failed += 1 }
+                }
+                Some(_) => self.failed += 1,
+                // Who is gone does not ask any more.
+                None if !self.world.is_member(lookup.by) => {}
+                None if now.since(lookup.given) > LIMIT => self.failed += 1,
+                None => {
+                    lookup.owner_before = owner;
+                    self.open.push(lookup);
+                }
+            }
+        }
+    }
+}
