@@ -24,6 +24,9 @@ pub struct Sim {
     /// How many peers
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     peers: u32,
+    /// They are all there from the start and know each other, instead of joining one by one
+    #[arg(long)]
+    grown: bool,
     /// Decides everything that chance decides
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -73,6 +76,7 @@ enum OverlayName {
 pub fn run(sim: &Sim) -> ExitCode {
     let story = Story {
         peers: sim.peers as usize,
+        grown: sim.grown,
         seed: sim.seed,
         weather: Weather { delay: sim.delay, loss: sim.loss, duplication: sim.duplication, ..Weather::default() },
         length: Duration::from_secs(60) * sim.minutes,

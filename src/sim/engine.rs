@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ground::{Copy, Manifest};
+use crate::overlay::Near;
 
 /// Something that is going to happen, other than a peer waking.
 pub(super) enum Event {
@@ -71,6 +72,12 @@ impl World {
 
     pub(super) fn fresh_contact(&mut self) -> Contact {
         Contact { id: Id::hashed(&self.chance.bits().to_be_bytes()), addr: places::made(self.hosts.len()) }
+    }
+
+    /// It has heard from these, and who is near it from its successor.
+    pub(super) fn acquaint(&mut self, at: PeerIndex, known: &[Contact], near_us: Option<&Near>) {
+        self.hosts[at].peer.acquaint(self.now, known, near_us);
+        self.after(at);
     }
 
     pub(super) fn command(&mut self, at: PeerIndex, command: Command) -> Ticket {

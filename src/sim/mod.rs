@@ -22,6 +22,7 @@ mod check;
 mod disks;
 mod engine;
 mod future;
+mod grown;
 mod places;
 pub mod story;
 mod weather;

@@ -22,6 +22,8 @@ const FILE_BYTES: u64 = 100_000;
 pub struct Story {
     /// How many peers.
     pub peers: usize,
+    /// They are there from the start, and know each other: see [`World::grown`].
+    pub grown: bool,
     /// Decides everything that chance decides.
     pub seed: u64,
     /// The weather.
@@ -47,6 +49,7 @@ impl Default for Story {
     fn default() -> Story {
         Story {
             peers: 64,
+            grown: false,
             seed: 1,
             weather: Weather::default(),
             length: Duration::from_secs(600),
@@ -184,7 +187,11 @@ impl Story {
             gone: 0,
             peer_seconds: 0.0,
         };
-        telling.grow(self.peers);
+        if self.grown {
+            telling.world = telling.world.grown(self.peers);
+        } else {
+            telling.grow(self.peers);
+        }
         let grown = telling.world.now();
         let (mut join_at, mut leave_at) = (telling.next_join(grown, self.churn), telling.next_departure(grown, self));
         let (mut request_at, mut store_at) = (grown, grown);
