@@ -1,9 +1,22 @@
 //! The overlay as its peer holds it. After each input the same few things are asked of it, and mostly nothing has
 //! changed: whoever changes it comes by here, and what was said before is good until then.
 
-use crate::ground::Moment;
-use crate::overlay::Overlay;
+use super::Peer;
+use crate::ground::{Contact, Moment};
+use crate::overlay::{Near, Overlay};
 use std::ops::{Deref, DerefMut};
+
+impl Peer {
+    /// A made-up beginning: it has heard from these, and on the ring who is near it, as if it had been there for long.
+    pub fn acquaint(&mut self, now: Moment, known: &[Contact], near_us: Option<&Near>) {
+        known.iter().for_each(|contact| self.overlay.heard_from(now, *contact));
+        if let Some(near_us) = near_us {
+            self.overlay.joined(now, near_us);
+        }
+        self.note_successors();
+        self.settle(now);
+    }
+}
 
 /// An overlay, and whether it may have changed.
 pub(super) struct Surroundings {

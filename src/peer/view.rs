@@ -33,6 +33,16 @@ impl Peer {
         }
     }
 
+    /// Everybody it knows, nearest first.
+    pub fn contacts(&self) -> Vec<Contact> {
+        self.overlay.contacts()
+    }
+
+    /// Those of them that must not all die together.
+    pub fn lifeline(&self) -> Vec<Contact> {
+        self.overlay.lifeline()
+    }
+
     /// Up to `count` contacts near a key: those it would name to who asks.
     pub fn near(&self, key: Id, count: usize) -> Vec<Contact> {
         self.overlay.near(key, count).contacts

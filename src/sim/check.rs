@@ -39,11 +39,13 @@ pub(super) struct Checks {
 }
 
 /// How a peer was when it was last looked at.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Seen {
     /// It stands among the members.
     member: bool,
     changes: Option<u64>,
+    /// The beginnings of the ids of its next contacts.
+    next: Vec<u64>,
 }
 
 impl Checks {
@@ -90,8 +92,26 @@ impl Checks {
         self.look_at_all(now, hosts);
     }
 
-    /// A peer has died.
-    pub fn gone(&mut self, id: Id) {
+    /// A peer has died: those before it are looked at, and all who count on it.
+    pub fn died(&mut self, now: Moment, id: Id, hosts: &[Host]) {
+        self.gone(id);
+        if self.off {
+            return;
+        }
+        let counts_on_it = |at: &PeerIndex| self.seen[*at].next.contains(&id.beginning());
+        let mut affected: BTreeSet<PeerIndex> = self.members().filter(counts_on_it).collect();
+        affected.extend(self.before(id));
+        affected.into_iter().for_each(|at| self.examine(now, at, hosts));
+    }
+
+    /// Those members who should have this one in their lists, and some more.
+    fn before(&self, id: Id) -> impl Iterator<Item = PeerIndex> {
+        let before = self.members.range(..id).rev().chain(self.members.range(id..).rev());
+        before.take(self.tuning.list_len + 4).map(|(_, at)| *at)
+    }
+
+    /// A peer is no member any more.
+    fn gone(&mut self, id: Id) {
         if let Some(at) = self.members.remove(&id) {
             self.seen[at].member = false;
         }
@@ -132,8 +152,7 @@ impl Checks {
         if self.off {
             return;
         }
-        let before = self.members.range(..id).rev().chain(self.members.range(id..).rev());
-        let affected: Vec<PeerIndex> = before.take(self.tuning.list_len + 4).map(|(_, at)| *at).collect();
+        let affected: Vec<PeerIndex> = self.before(id).collect();
         affected.into_iter().for_each(|at| self.examine(now, at, hosts));
     }
 
@@ -141,21 +160,23 @@ impl Checks {
         if self.off {
             return;
         }
-        let view = hosts[at].peer.view();
-        let me = view.me.id;
-        let clockwise: Vec<Id> = view.contacts.iter().map(|contact| me.clockwise_to(contact.id)).collect();
-        if !clockwise.is_sorted_by(|one, next| one < next) || clockwise.first() == Some(&Id::ZERO) {
-            self.break_rule(now, format!("{me:?} has contacts out of order, twice, or itself: {clockwise:?}"));
+        let peer = &hosts[at].peer;
+        let (me, contacts) = (peer.id(), peer.contacts());
+        let clockwise = contacts.iter().map(|contact| me.clockwise_to(contact.id));
+        if clockwise.clone().next() == Some(Id::ZERO) || !clockwise.is_sorted_by(|one, next| one < next) {
+            self.break_rule(now, format!("{me:?} has contacts out of order, twice, or itself: {contacts:?}"));
         }
-        let successors: Vec<Id> = view.lifeline.iter().map(|contact| contact.id).collect();
+        let successors: Vec<Id> = peer.lifeline().iter().map(|contact| contact.id).collect();
         self.count_skips(me, &successors);
+        // A list that is short for a moment is not all there is: the next contact takes the place of a dead successor.
+        let list_len = self.tuning.list_len;
+        let next = &contacts[..contacts.len().min(list_len)];
+        self.seen[at].next.clear();
+        self.seen[at].next.extend(next.iter().map(|contact| contact.id.beginning()));
         if self.suspended || self.members.len() < 2 {
             return;
         }
-        // A list that is short for a moment is not all there is: the next contact takes the place of a dead successor.
-        let list_len = self.tuning.list_len;
-        let next: Vec<Id> = view.contacts.iter().take(list_len).map(|contact| contact.id).collect();
-        if !next.is_empty() && !next.iter().any(|id| self.members.contains_key(id)) {
+        if !next.is_empty() && !next.iter().any(|contact| self.members.contains_key(&contact.id)) {
             self.break_rule(now, format!("{me:?} has no living successor among {next:?}"));
         }
         let principals = self.members.keys().filter(|id| self.skipped.get(id).is_none_or(|count| *count == 0));
@@ -177,7 +198,14 @@ impl Checks {
         let reach = me.clockwise_to(*last);
         let onwards = self.members.range((Excluded(me), Unbounded)).chain(self.members.range(..me));
         let within = onwards.map(|(id, _)| *id).take_while(|id| me.clockwise_to(*id) < reach);
-        let skips: BTreeSet<Id> = within.filter(|id| !successors.contains(id)).collect();
+        // Both are in the order of the ring.
+        let mut named = successors.iter().peekable();
+        let skips: BTreeSet<Id> = within
+            .filter(|id| {
+                while named.next_if(|named| me.clockwise_to(**named) < me.clockwise_to(*id)).is_some() {}
+                named.next_if_eq(&id).is_none()
+            })
+            .collect();
         skips.iter().for_each(|id| *self.skipped.entry(*id).or_default() += 1);
         self.skips.insert(me, skips);
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ground::{Copy, Manifest};
+use crate::overlay::Near;
 
 /// Something that is going to happen, other than a peer waking.
 pub(super) enum Event {
@@ -9,6 +10,16 @@ pub(super) enum Event {
     MoveEnds { at: PeerIndex, ticket: Ticket, task: Box<Move> },
     ProbeEnds { at: PeerIndex, addr: SocketAddr },
     LookEnds { at: PeerIndex, ticket: Ticket },
+}
+
+/// A hash of bytes in their order, begun with `sum`: eight at once, as xxHash does it, whose second prime it borrows.
+fn mixed(sum: u64, bytes: &[u8]) -> u64 {
+    const PRIME: u64 = 0xc2b2_ae3d_27d4_eb4f;
+    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(PRIME).rotate_left(31);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let sum = words.iter().fold(sum, |sum, word| mix(sum, u64::from_le_bytes(*word)));
+    let rest = rest.iter().fold(bytes.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+    mix(sum, rest)
 }
 
 /// A peer that starts with nothing.
@@ -65,6 +76,12 @@ impl World {
 
     pub(super) fn fresh_contact(&mut self) -> Contact {
         Contact { id: Id::hashed(&self.chance.bits().to_be_bytes()), addr: places::made(self.hosts.len()) }
+    }
+
+    /// It has heard from these, and who is near it from its successor.
+    pub(super) fn acquaint(&mut self, at: PeerIndex, known: &[Contact], near_us: Option<&Near>) {
+        self.hosts[at].peer.acquaint(self.now, known, near_us);
+        self.after(at);
     }
 
     pub(super) fn command(&mut self, at: PeerIndex, command: Command) -> Ticket {
@@ -207,15 +224,16 @@ impl World {
     fn send(&mut self, at: PeerIndex, to: SocketAddr, bytes: Vec<u8>) {
         self.counts.datagrams += 1;
         self.counts.datagram_bytes += bytes.len() as u64;
-        let head = bytes.iter().fold(self.fingerprint, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
-        self.fingerprint = head.wrapping_add(self.now.elapsed().as_micros() as u64);
+        self.fingerprint = mixed(self.fingerprint.wrapping_add(self.now.elapsed().as_micros() as u64), &bytes);
         let (from, side) = (self.hosts[at].addr, self.hosts[at].side);
-        if self.chance.happens(self.weather.loss) {
+        // What never happens takes no chance.
+        let Weather { loss, duplication, .. } = self.weather;
+        if loss > 0.0 && self.chance.happens(loss) {
             self.counts.lost += 1;
             return;
         }
         let pair = (at, self.places.get(to).unwrap_or(at));
-        if self.chance.happens(self.weather.duplication) {
+        if duplication > 0.0 && self.chance.happens(duplication) {
             let at = self.now + self.weather.delay.sample(&mut self.chance, pair);
             self.future.schedule(at, Event::Datagram { to, from, side, bytes: bytes.clone() });
         }

@@ -23,6 +23,7 @@ mod churn;
 mod disks;
 mod engine;
 mod future;
+mod grown;
 mod malice;
 mod places;
 mod still;
@@ -296,8 +297,7 @@ impl World {
     /// The power goes: it stops at once and tells nobody.
     pub fn kill(&mut self, at: PeerIndex) {
         self.hosts[at].state = State::Dead;
-        self.checks.gone(self.hosts[at].peer.view().me.id);
-        self.checks.look_at_all(self.now, &self.hosts);
+        self.checks.died(self.now, self.hosts[at].peer.id(), &self.hosts);
     }
 
     /// Forgets a dead peer and its disk: it never comes back.

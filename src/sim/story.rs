@@ -21,6 +21,8 @@ const FILE_BYTES: u64 = 100_000;
 pub struct Story {
     /// How many peers.
     pub peers: usize,
+    /// They are there from the start, and know each other: see [`World::grown`].
+    pub grown: bool,
     /// Decides everything that chance decides.
     pub seed: u64,
     /// The weather.
@@ -61,6 +63,7 @@ impl Default for Story {
     fn default() -> Story {
         Story {
             peers: 64,
+            grown: false,
             seed: 1,
             weather: Weather::default(),
             length: Duration::from_secs(600),
@@ -156,7 +159,11 @@ impl Story {
             unchecked: false,
             peer_seconds: 0.0,
         };
-        telling.grow(self.peers);
+        if self.grown {
+            telling.world = telling.world.grown(self.peers);
+        } else {
+            telling.grow(self.peers);
+        }
         let grown = telling.world.now();
         let chance = Chance::seeded(telling.chance.bits());
         let mut flow = Flow::begin(&telling.world, self.churn, self.departure, chance);

@@ -18,6 +18,9 @@ pub struct StoryArgs {
     /// How many peers
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     peers: u32,
+    /// They are all there from the start and know each other, instead of joining one by one
+    #[arg(long)]
+    grown: bool,
     /// Decides everything that chance decides
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -95,6 +98,7 @@ impl Week {
     pub fn story(self) -> StoryArgs {
         StoryArgs {
             peers: 1000,
+            grown: false,
             seed: self.seed,
             loss: 0.0,
             duplication: 0.0,
@@ -175,6 +179,7 @@ impl StoryArgs {
         let crowds = self.crowd.iter().map(|at| (minutes(*at), Event::Crowd));
         Story {
             peers: self.peers as usize,
+            grown: self.grown,
             seed: self.seed,
             weather: Weather {
                 delay: self.delay,
