@@ -44,8 +44,13 @@ impl Trace {
         self.steps.iter().filter(on_the_way).count().max(1)
     }
 
-    /// How many questions were overdue or never answered.
+    /// How many questions were overdue, and not answered before the end: to those who are gone, mostly.
     pub fn timeouts(&self) -> usize {
+        self.steps.iter().filter(|step| step.overdue && step.round_trip.is_none()).count()
+    }
+
+    /// How many questions were overdue, answered in the end or not.
+    pub fn overdue(&self) -> usize {
         self.steps.iter().filter(|step| step.overdue).count()
     }
 }

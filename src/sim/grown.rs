@@ -37,7 +37,7 @@ impl World {
 
 /// The successors and predecessors, the first contact from each place on where a finger points; and what the successor
 /// says of those who follow.
-fn known_in_ring(members: &[Contact], rank: usize, tuning: RingTuning) -> (Vec<Contact>, Option<Near>) {
+pub(super) fn known_in_ring(members: &[Contact], rank: usize, tuning: RingTuning) -> (Vec<Contact>, Option<Near>) {
     let me = members[rank].id;
     let others = members.len() - 1;
     let after = |steps: usize| members[(rank + steps) % members.len()];

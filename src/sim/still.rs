@@ -4,11 +4,14 @@
 //! cost as much memory as those of them that are met.
 
 use super::PeerIndex;
+use super::grown::known_in_ring;
 use crate::ground::{Chance, Contact, Id, Moment};
-use crate::overlay::{Geometry, Lookup, Near, Overlay, Ring, RingTuning, Step};
+use crate::overlay::{Geometry, Lookup, Overlay, Ring, RingTuning, Step};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+/// The first peer's address.
+const FIRST: u32 = 0x0a00_0000;
 /// How many contacts an answer names, as on the wire.
 const NAMED: usize = 24;
 /// Memories kept; beyond that all are forgotten, and made again. Guess: 3 GB of them.
@@ -17,7 +20,8 @@ const MAX_MEMORIES: usize = 400_000;
 /// A ring at rest.
 pub struct StillRing {
     tuning: RingTuning,
-    ids: Vec<Id>,
+    /// Clockwise; their addresses count them.
+    members: Vec<Contact>,
     dead: Vec<bool>,
     living: usize,
     memories: Vec<Option<Box<Ring>>>,
@@ -42,13 +46,16 @@ impl StillRing {
         let mut chance = Chance::seeded(seed);
         let mut ids: Vec<Id> = (0..peers).map(|_| Id::hashed(&chance.bits().to_be_bytes())).collect();
         ids.sort();
-        let memories = ids.iter().map(|_| None).collect();
-        StillRing { tuning, dead: vec![false; peers], living: peers, ids, memories, made: 0 }
+        let member =
+            |(at, id): (usize, Id)| Contact { id, addr: SocketAddr::from((Ipv4Addr::from(FIRST + at as u32), 1)) };
+        let members: Vec<Contact> = ids.into_iter().enumerate().map(member).collect();
+        let memories = members.iter().map(|_| None).collect();
+        StillRing { tuning, dead: vec![false; peers], living: peers, members, memories, made: 0 }
     }
 
     /// How many peers there are, dead ones included.
     pub fn peers(&self) -> usize {
-        self.ids.len()
+        self.members.len()
     }
 
     /// Each peer dies with this probability. Nobody notices.
@@ -61,7 +68,7 @@ impl StillRing {
     pub fn anybody(&self, chance: &mut Chance) -> Option<PeerIndex> {
         (self.living > 0).then(|| {
             loop {
-                let at = chance.within(0..self.ids.len() as u64) as usize;
+                let at = chance.within(0..self.members.len() as u64) as usize;
                 if !self.dead[at] {
                     break at;
                 }
@@ -80,7 +87,7 @@ impl StillRing {
 
     /// `from` looks up who keeps `key`.
     pub fn look_up(&mut self, from: PeerIndex, key: Id) -> StillLookup {
-        let mut lookup = Lookup::new(Geometry::Ring, key, 1).with_myself(self.contact(from));
+        let mut lookup = Lookup::new(Geometry::Ring, key, 1).with_myself(self.members[from]);
         let start = self.memory(from).near(key, NAMED).contacts;
         start.into_iter().for_each(|contact| lookup.hear_of(contact));
         let (mut answered, mut timeouts) = (Vec::new(), 0);
@@ -102,14 +109,9 @@ impl StillRing {
 
     /// The first living peer at or after a key.
     fn owner(&self, key: Id) -> Option<PeerIndex> {
-        let first = self.ids.partition_point(|id| *id < key);
-        let all = (0..self.ids.len()).map(|step| (first + step) % self.ids.len());
+        let first = self.members.partition_point(|member| member.id < key);
+        let all = (0..self.members.len()).map(|step| (first + step) % self.members.len());
         all.into_iter().find(|at| !self.dead[*at])
-    }
-
-    fn contact(&self, at: PeerIndex) -> Contact {
-        let addr = SocketAddr::from((Ipv4Addr::from(0x0a00_0000 + at as u32), 1));
-        Contact { id: self.ids[at], addr }
     }
 
     fn memory(&mut self, at: PeerIndex) -> &Ring {
@@ -126,17 +128,12 @@ impl StillRing {
 
     /// What a ring at rest has told this peer: its lists in both directions, and its fingers.
     fn make_memory(&self, at: PeerIndex) -> Ring {
-        let (me, len) = (self.ids[at], self.ids.len());
-        let mut ring = Ring::new(Moment::START, me, &[], Duration::from_secs(15), self.tuning, Chance::seeded(0));
-        let others = self.tuning.list_len.min(len - 1);
-        let after: Vec<Contact> = (1..=others).map(|step| self.contact((at + step) % len)).collect();
-        let before = (1..=others).map(|step| self.contact((at + len - step) % len));
-        after.iter().copied().chain(before).for_each(|contact| ring.heard_from(Moment::START, contact));
-        let everybody = others == len - 1;
-        ring.joined(Moment::START, &Near { gapless: after.len(), contacts: after, everybody });
-        for target in ring.finger_targets() {
-            let first = self.ids.partition_point(|id| *id < target) % len;
-            ring.heard_from(Moment::START, self.contact(first));
+        let (me, now) = (self.members[at].id, Moment::START);
+        let mut ring = Ring::new(now, me, &[], Duration::from_secs(15), self.tuning, Chance::seeded(0));
+        let (known, near_us) = known_in_ring(&self.members, at, self.tuning);
+        known.into_iter().for_each(|contact| ring.heard_from(now, contact));
+        if let Some(near_us) = near_us {
+            ring.joined(now, &near_us);
         }
         ring
     }
@@ -144,7 +141,7 @@ impl StillRing {
 
 fn index(contact: Contact) -> PeerIndex {
     match contact.addr {
-        SocketAddr::V4(addr) => (addr.ip().to_bits() - 0x0a00_0000) as usize,
+        SocketAddr::V4(addr) => (addr.ip().to_bits() - FIRST) as usize,
         SocketAddr::V6(_) => unreachable!("all addresses are made above"),
     }
 }

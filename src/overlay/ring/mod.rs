@@ -85,14 +85,6 @@ impl Ring {
         }
     }
 
-    /// Where fingers point, from the end of the successor list on.
-    pub fn finger_targets(&self) -> Vec<Id> {
-        let RingTuning { list_len, fingers, .. } = self.circle.tuning;
-        let lowest = self.circle.entries.keys().nth(list_len - 1).filter(|_| fingers > 0);
-        let slots = lowest.map_or(0..0, |last| self.circle.slot(*last)..Id::BITS * fingers);
-        slots.map(|slot| self.me.plus(self.circle.finger_target(slot))).collect()
-    }
-
     /// Goes as far as we have heard from everybody who is said to follow us.
     fn extend_reach(&mut self) {
         self.predecessor_known |= self.circle.extend_reach();

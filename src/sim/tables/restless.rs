@@ -42,8 +42,10 @@ pub(super) struct Lookups {
     pub failed: usize,
     /// Mean over those that did not fail.
     pub path: f64,
-    /// Mean over all.
+    /// Questions of a lookup that were not answered, mean over those that did not fail.
     pub timeouts: f64,
+    /// Questions of a lookup that were overdue, answered in the end or not; as a mean.
+    pub overdue: f64,
     /// Median time of those that did not fail.
     pub p50: Duration,
     /// Their 99th percentile.
@@ -126,6 +128,7 @@ impl Run {
             failed: self.failed,
             path: mean(self.traces.iter().map(|trace| trace.path_len() as f64)),
             timeouts: mean(self.traces.iter().map(|trace| trace.timeouts() as f64)),
+            overdue: mean(self.traces.iter().map(|trace| trace.overdue() as f64)),
             p50: percentile(&mut times, 0.5),
             p99: percentile(&mut times, 0.99),
             bytes_per_peer_second,
