@@ -57,9 +57,9 @@ async def get_text(server, wish):
 
 
 async def held(server, wish):
-    """How many of the keys of an image, or of a string, are in this node's own memory."""
+    """How many chunks of an image, or whether a string, are in this node's own memory."""
     name, count = wish["name"], wish["chunks"]
-    keys = [name] + [f"{name}_{at}" for at in range(1, count + 1)] if count > 1 else [name]
+    keys = [f"{name}_{at}" for at in range(1, count + 1)] if wish["image"] else [name]
     return {"held": sum(server.storage.get(digest(key)) is not None for key in keys)}
 
 

@@ -26,6 +26,8 @@ pub struct Part {
     pub about: Vec<String>,
     /// What was noticed meanwhile.
     pub notes: Vec<String>,
+    /// What went wrong meanwhile, though the experiment went on.
+    pub failures: Vec<String>,
     /// Who joined whom.
     pub seats: Vec<Seat>,
     /// What was measured.
@@ -65,6 +67,7 @@ impl Book {
             title: title.into(),
             about: Vec::new(),
             notes: Vec::new(),
+            failures: Vec::new(),
             seats: Vec::new(),
             tables: Vec::new(),
             rival: None,
@@ -126,6 +129,9 @@ mod tests {
             header: vec!["".into(), "ours".into()],
             rows: vec![vec!["write".into(), "1.25 ms".into()], vec!["read an image".into(), "–".into()]],
         };
-        assert_eq!(shown.lines(), ["times", "                   ours", "write           1.25 ms", "read an image         –"]);
+        assert_eq!(
+            shown.lines(),
+            ["times", "                   ours", "write           1.25 ms", "read an image         –"]
+        );
     }
 }

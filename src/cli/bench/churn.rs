@@ -3,9 +3,9 @@
 use super::book::{Book, Shown};
 use super::cluster::{Cluster, Node};
 use super::ours::{request_wish, store_wish};
-use super::variants::{NARROW_K, WIDE_K};
 use super::table::mean;
 use super::topology::star;
+use super::variants::{NARROW_K, WIDE_K};
 use super::{Setting, failed};
 use crate::cli::client::Wire;
 use crate::ground::Chance;
@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep_until, timeout};
 
 /// Peers, files, how long it goes on, and the mean time from one crash to the next; as many join as crash.
-const FULL: Scale = Scale { peers: 16, files: 40, length: Duration::from_secs(120), crash_every: Duration::from_secs(5) };
+const FULL: Scale =
+    Scale { peers: 16, files: 40, length: Duration::from_secs(120), crash_every: Duration::from_secs(5) };
 const QUICK: Scale = Scale { peers: 6, files: 6, length: Duration::from_secs(5), crash_every: Duration::from_secs(2) };
 
 /// How long a file is.
@@ -166,7 +167,8 @@ async fn ask_on(targets: Targets, mut chance: Chance, length: Duration, tell: mp
             let living = targets.living.lock().unwrap_or_else(PoisonError::into_inner);
             (living[chance.within(0..living.len() as u64) as usize].clone(), living.len())
         };
-        let (file, targets, tell) = (chance.within(0..targets.files.len() as u64) as usize, targets.clone(), tell.clone());
+        let (file, targets, tell) =
+            (chance.within(0..targets.files.len() as u64) as usize, targets.clone(), tell.clone());
         requests.spawn(async move {
             let begun = Instant::now();
             let outcome = ask(&targets, plate, file, number).await;
@@ -197,7 +199,8 @@ fn note(asked: Asked, book: &mut Book, tally: &mut Tally, bar: &super::progress:
     let millis = asked.took.as_secs_f64() * 1e3;
     let before = table.rows.last().and_then(|(second, _)| second.parse::<f64>().ok()).unwrap_or_default();
     bar.inc((asked.at.as_secs_f64().floor() - before.floor()).max(0.0) as u64);
-    table.push(format!("{:.3}", asked.at.as_secs_f64()), [millis, f64::from(u8::from(asked.right)), asked.peers as f64]);
+    table
+        .push(format!("{:.3}", asked.at.as_secs_f64()), [millis, f64::from(u8::from(asked.right)), asked.peers as f64]);
     tally.failures.extend(asked.why);
 }
 
@@ -260,6 +263,6 @@ impl Tally {
                 self.unjoined.to_string(),
             ]],
         });
-        book.last().notes.extend(self.failures);
+        book.last().failures.extend(self.failures);
     }
 }

@@ -1,8 +1,8 @@
 //! Nodes in processes of their own, on this machine, in one passing folder. Dropped, all of it is gone.
 
+use super::material::{Image, Text};
 use super::ours::{Kept, Ours};
 use super::python::Python;
-use super::material::{Image, Text};
 use super::{OverlayName, failed};
 use crate::cli::client::Passing;
 use crate::web::schema::Trouble;

@@ -41,7 +41,12 @@ pub async fn run(setting: &Setting, book: &mut Book) -> Result<(), Trouble> {
     if let [ring, kademlia] = bytes[..] {
         let megabytes = |bytes: u64| written((bytes as f64 / 1e4).round() / 100.0);
         let ratio = shown(Some(ring as f64 / kademlia as f64));
-        rows.push(vec!["MB over the loopback, by all programs".to_owned(), megabytes(ring), megabytes(kademlia), ratio]);
+        rows.push(vec![
+            "MB over the loopback, by all programs".to_owned(),
+            megabytes(ring),
+            megabytes(kademlia),
+            ratio,
+        ]);
     }
     book.shown.push(Shown {
         title: "Ring and Kademlia, means in ms".to_owned(),

@@ -46,7 +46,8 @@ pub async fn run(setting: &Setting, book: &mut Book) -> Result<(), Trouble> {
     let outcome = measure_all(setting, len_bytes, counts, book).await;
     let part = book.last();
     let rows = part.tables.first().map_or_else(Vec::new, |table| table.rows.clone());
-    let row = |(count, numbers): (String, Vec<f64>)| std::iter::once(count).chain(numbers.into_iter().map(written)).collect();
+    let row =
+        |(count, numbers): (String, Vec<f64>)| std::iter::once(count).chain(numbers.into_iter().map(written)).collect();
     let header = ["N", "measured, s", "peer to peer, at least", "client-server, at least", "measured / peer to peer"];
     book.shown.push(Shown {
         title: "Seconds until the last of N peers has the file".to_owned(),
@@ -115,8 +116,12 @@ async fn measure(setting: &Setting, len_bytes: usize, count: usize) -> Result<Du
 fn name_kept_by(ids: &[Id]) -> Result<String, Trouble> {
     let owner = |place: Id| ids.iter().min_by_key(|id| place.clockwise_to(**id));
     let names = (0..NAME_TRIES).map(|at| format!("{at}.bin"));
-    let belongs = |name: &String| FileName::parse(name).is_ok_and(|name| owner(Naming::Hashed.place(&name)) == ids.first());
-    names.into_iter().find(belongs).ok_or_else(|| failed("no name belongs to the peer that shall have the file: try again"))
+    let belongs =
+        |name: &String| FileName::parse(name).is_ok_and(|name| owner(Naming::Hashed.place(&name)) == ids.first());
+    names
+        .into_iter()
+        .find(belongs)
+        .ok_or_else(|| failed("no name belongs to the peer that shall have the file: try again"))
 }
 
 fn made(folder: &Path, name: &str, len_bytes: usize, seed: u64) -> Result<Image, Trouble> {
@@ -138,7 +143,10 @@ mod tests {
         assert!((servers - 30.0 * 360.0).abs() < 1e-9);
         assert!((peers - 30.0 * 3600.0 / 40.0).abs() < 1e-9);
         let (peers, servers) = bounds(3600.0, 1.0, 1.0);
-        assert!((peers - 360.0).abs() < 1e-9 && (servers - 360.0).abs() < 1e-9, "one peer gets it from its holder alone");
+        assert!(
+            (peers - 360.0).abs() < 1e-9 && (servers - 360.0).abs() < 1e-9,
+            "one peer gets it from its holder alone"
+        );
         assert!(bounds(3600.0, 1e9, 1.0).0 < 3600.0);
     }
 

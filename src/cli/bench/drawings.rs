@@ -85,16 +85,24 @@ fn lines_of(table: &Table) -> Option<(String, Graph)> {
         return None;
     }
     let line = |column: &&&'static str| Series {
-        name: column.replace('_', " "),
+        name: column.trim_end_matches("_s").replace('_', " "),
         points: across.iter().copied().zip(table.column(column)).collect(),
     };
     let series = table.columns[1..].iter().filter(|column| !HIDDEN.contains(column)).collect::<Vec<_>>();
     let y = if table.columns.iter().any(|column| column.ends_with("_s")) { "seconds" } else { "ms" };
+    let mut series: Vec<Series> = series.iter().map(line).collect();
+    if let [only] = &mut series[..] {
+        only.name.clear();
+    }
     let graph = Graph {
         title: table.title.clone(),
-        x: table.columns[0].replace('_', " "),
+        x: match table.columns[0] {
+            "n" => "peers that want the file".to_owned(),
+            "second" => "seconds since the beginning".to_owned(),
+            other => other.replace('_', " "),
+        },
         y: y.to_owned(),
-        series: series.iter().map(line).collect(),
+        series,
     };
     Some((table.file.replace(".csv", ".svg"), graph))
 }

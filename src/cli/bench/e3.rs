@@ -42,7 +42,8 @@ pub async fn run(setting: &Setting, book: &mut Book) -> Result<(), Trouble> {
 
 async fn all(setting: &Setting, book: &mut Book) -> Result<(), Trouble> {
     once(setting, setting.engine(WIDE_K, ALL_NODES), Leaver::Text, ["", "python"], book).await?;
-    once(setting, setting.engine(WIDE_K, ALL_NODES), Leaver::Graphs, ["6001-leaves", "python-6001-leaves"], book).await?;
+    once(setting, setting.engine(WIDE_K, ALL_NODES), Leaver::Graphs, ["6001-leaves", "python-6001-leaves"], book)
+        .await?;
     if let Some(interpreter) = &setting.python {
         let engine = || setting.yardstick(interpreter, WIDE_K);
         once(setting, engine(), Leaver::Text, ["python", ""], book).await?;

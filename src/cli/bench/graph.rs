@@ -5,13 +5,20 @@ use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::{DrawingAreaErrorKind, IntoDrawingArea as _};
-use plotters::element::{Circle, PathElement};
-use plotters::prelude::{IntoLogRange as _, SVGBackend, SeriesLabelPosition};
+use plotters::element::{Circle, PathElement, Text};
+use plotters::prelude::{IntoLogRange as _, SVGBackend};
 use plotters::series::LineSeries;
-use plotters::style::{BLACK, Color as _, RGBColor, WHITE};
+use plotters::style::{Color as _, RGBColor, WHITE};
 
 /// Width and height, in points.
 const SIZE: (u32, u32) = (760, 440);
+
+/// Where the title and the legend stand above the axes, in points: a row has so many names.
+const TITLE_HEIGHT: u32 = 44;
+const TEXT_LEFT: i32 = 24;
+const LEGEND_ROW: u32 = 20;
+const LEGEND_COLUMN: i32 = 360;
+const LEGEND_COLUMNS: usize = 2;
 
 /// From here on between the least and the most, an axis of times has powers of ten.
 const LOGARITHMIC_FROM: f64 = 60.0;
@@ -64,7 +71,8 @@ impl Graph {
         }
         let least = points().map(|point| point.1).fold(f64::INFINITY, f64::min);
         let left = points().map(|point| point.0).fold(f64::INFINITY, f64::min).min(0.0);
-        let (across, top) = (left..if right > left { right * 1.03 } else { left + 1.0 }, if top > 0.0 { top } else { 1.0 });
+        let (across, top) =
+            (left..if right > left { right * 1.03 } else { left + 1.0 }, if top > 0.0 { top } else { 1.0 });
         let mut svg = String::new();
         let drawing = match least > 0.0 && top / least >= LOGARITHMIC_FROM {
             true => {
@@ -86,15 +94,27 @@ impl Graph {
         drawn: &[&Series],
         build: impl for<'s> FnOnce(
             &mut ChartBuilder<'_, 's, SVGBackend<'s>>,
-        ) -> Result<ChartContext<'s, SVGBackend<'s>, Cartesian2d<RangedCoordf64, Y>>, Failure>,
+        )
+            -> Result<ChartContext<'s, SVGBackend<'s>, Cartesian2d<RangedCoordf64, Y>>, Failure>,
     ) -> Result<(), Failure>
     where
         Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
     {
-        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        let legend: Vec<&str> =
+            drawn.iter().map(|series| series.name.as_str()).filter(|name| !name.is_empty()).collect();
+        let legend_height = legend.len().div_ceil(LEGEND_COLUMNS) as u32 * LEGEND_ROW;
+        let root = SVGBackend::with_string(svg, (SIZE.0, SIZE.1 + legend_height)).into_drawing_area();
         root.fill(&WHITE)?;
-        let mut builder = ChartBuilder::on(&root);
-        builder.caption(&self.title, ("sans-serif", 18)).margin(12).margin_right(24);
+        let (head, body) = root.split_vertically(TITLE_HEIGHT + legend_height);
+        head.draw(&Text::new(self.title.clone(), (TEXT_LEFT, 14), ("sans-serif", 18)))?;
+        for (at, (name, colour)) in legend.iter().zip(COLOURS.iter().cycle()).enumerate() {
+            let x = TEXT_LEFT + (at % LEGEND_COLUMNS) as i32 * LEGEND_COLUMN;
+            let y = (TITLE_HEIGHT + (at / LEGEND_COLUMNS) as u32 * LEGEND_ROW) as i32;
+            head.draw(&PathElement::new([(x, y + 7), (x + 20, y + 7)], colour.stroke_width(3)))?;
+            head.draw(&Text::new((*name).to_owned(), (x + 26, y), ("sans-serif", 13)))?;
+        }
+        let mut builder = ChartBuilder::on(&body);
+        builder.margin(12).margin_right(24);
         builder.x_label_area_size(46).y_label_area_size(72);
         let mut chart = build(&mut builder)?;
         let mut mesh = chart.configure_mesh();
@@ -102,20 +122,11 @@ impl Graph {
         mesh.label_style(("sans-serif", 13)).axis_desc_style(("sans-serif", 14));
         mesh.x_label_formatter(&|number| short(*number)).y_label_formatter(&|number| short(*number)).draw()?;
         for (series, colour) in drawn.iter().zip(COLOURS.iter().cycle()) {
-            let line = chart.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(2)))?;
-            if !series.name.is_empty() {
-                let legend = |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(2));
-                line.label(series.name.clone()).legend(legend);
-            }
+            chart.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(2)))?;
             // So many dots would be a thick line.
             if series.points.len() <= 60 {
                 chart.draw_series(series.points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
             }
-        }
-        if drawn.iter().any(|series| !series.name.is_empty()) {
-            let mut labels = chart.configure_series_labels();
-            labels.position(SeriesLabelPosition::UpperLeft).margin(10).legend_area_size(30).label_font(("sans-serif", 13));
-            labels.background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.2)).draw()?;
         }
         drop(chart);
         root.present()

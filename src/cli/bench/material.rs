@@ -138,7 +138,10 @@ mod tests {
         let folders = [1, 1, 2].map(|seed| {
             let folder = tempfile::tempdir().unwrap();
             let images = made(folder.path(), seed, true).unwrap();
-            assert_eq!(images.iter().map(|image| image.len_bytes).collect::<Vec<_>>(), [2400, 36_000, 200_000, 1_000_000]);
+            assert_eq!(
+                images.iter().map(|image| image.len_bytes).collect::<Vec<_>>(),
+                [2400, 36_000, 200_000, 1_000_000]
+            );
             fs::read(&images[0].path).unwrap()
         });
         assert!(folders[0] == folders[1] && folders[0] != folders[2]);

@@ -207,7 +207,9 @@ async fn run_all(bench: &Bench) -> Result<ExitCode, Trouble> {
 
 fn without_python(trouble: &Trouble) {
     tell_trouble(trouble);
-    aside("PyPI's kademlia cannot be run here (it takes python3 with venv and pip, and the network): the run goes on without it");
+    aside(
+        "PyPI's kademlia cannot be run here (it takes python3 with venv and pip, and the network): the run goes on without it",
+    );
 }
 
 /// Runs one experiment, and writes what it measured whatever ends it.
@@ -242,7 +244,7 @@ async fn record(bench: &Bench, experiment: Experiment, setting: &mut Setting) ->
     let folder = records::write(&bench.out, &run, &book)?;
     book.shown.iter().flat_map(|shown| shown.lines()).for_each(|line| say(&line));
     for part in &book.parts {
-        part.notes.iter().for_each(|note| say(&format!("{}: {note}", part.title)));
+        part.failures.iter().for_each(|failure| say(&format!("{}: {failure}", part.title)));
     }
     let how = if run.interrupted { "interrupted; what had been measured is in" } else { "records" };
     say(&format!("{how}   {}\n", folder.join("index.html").display()));

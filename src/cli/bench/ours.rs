@@ -102,7 +102,9 @@ impl Ours {
         let begun = Instant::now();
         let replies = self.ask_all(wishes).await?;
         let took = begun.elapsed();
-        let holders = replies.iter().flatten().flat_map(|object| match object {
+        // The number of an image's chunks is no part of it.
+        let parts = &replies[usize::from(replies.len() > chunks)..];
+        let holders = parts.iter().flatten().flat_map(|object| match object {
             Object::Stored { holders, .. } | Object::ValueSet { holders, .. } => holders.clone(),
             _ => Vec::new(),
         });
@@ -199,8 +201,8 @@ impl Ours {
             let (next, wishes) = (next.clone(), wishes.clone());
             lanes.spawn(async move {
                 let (mut replies, mut ended) = (Vec::new(), Ok(()));
-                while let Some((at, (route, body))) = Some(next.fetch_add(1, Ordering::Relaxed))
-                    .and_then(|at| wishes.get(at).map(|wish| (at, wish)))
+                while let Some((at, (route, body))) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| wishes.get(at).map(|wish| (at, wish)))
                 {
                     match ask(&mut wire, route, body.clone()).await {
                         Ok(objects) => replies.push((at, objects)),

@@ -44,7 +44,7 @@ pub fn html(run: &Run, book: &Book, graphs: &[(usize, String)]) -> String {
 fn part_of_page(part: &Part, graphs: &[&str]) -> String {
     let within = |file: &str| if part.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", part.folder) };
     let mut html = format!("<h2>{}</h2>\n", escaped(&part.title));
-    for sentence in part.about.iter().chain(&part.notes) {
+    for sentence in part.about.iter().chain(&part.notes).chain(&part.failures) {
         let _ = writeln!(html, "<p>{}</p>", escaped(sentence));
     }
     for file in graphs {

@@ -52,7 +52,8 @@ fn draw(plot: &Plot) -> Result<PathBuf, Trouble> {
     let text = fs::read_to_string(&plot.file).map_err(|error| failed(format!("cannot read {shown}: {error}")))?;
     let columns = Columns::read(&text).map_err(|reason| failed(format!("{shown}: {reason}")))?;
     let name = plot.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let graph = columns.graph(&name, plot.x.as_deref(), &plot.y).map_err(|reason| failed(format!("{shown}: {reason}")))?;
+    let graph =
+        columns.graph(&name, plot.x.as_deref(), &plot.y).map_err(|reason| failed(format!("{shown}: {reason}")))?;
     let svg = graph.svg().ok_or_else(|| failed(format!("{shown} has no rows to draw")))?;
     let path = plot.output.clone().unwrap_or_else(|| plot.file.with_extension("svg"));
     fs::write(&path, svg).map_err(|error| failed(format!("cannot write {}: {error}", path.display())))?;
@@ -66,7 +67,8 @@ impl Columns {
     fn read(text: &str) -> Result<Columns, String> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| error.to_string())?.clone();
-        let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let rows: Vec<csv::StringRecord> =
+            reader.records().collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let rows = rows.iter().filter(|row| row.get(0) != Some(MEAN));
         let column = |(at, name): (usize, &str)| {
             let numbers = rows.clone().map(|row| row.get(at)?.parse().ok()).collect::<Option<Vec<f64>>>()?;

@@ -84,11 +84,11 @@ impl Python {
 
     /// Of how many parts it is a keeper.
     pub async fn held(&mut self, thing: Thing<'_>, chunks: usize) -> Result<usize, Trouble> {
-        let (name, chunks) = match thing {
-            Thing::Image(image) => (&image.name, chunks),
-            Thing::Text(text) => (&text.key, 1),
+        let (name, image) = match thing {
+            Thing::Image(image) => (&image.name, true),
+            Thing::Text(text) => (&text.key, false),
         };
-        let answer = self.ask(&json!({"do": "held", "name": name, "chunks": chunks})).await?;
+        let answer = self.ask(&json!({"do": "held", "name": name, "chunks": chunks, "image": image})).await?;
         Ok(number(&answer, "held"))
     }
 
@@ -148,7 +148,11 @@ fn cache() -> Result<PathBuf, Trouble> {
 
 /// Runs it to its end.
 async fn run(command: &mut Command) -> Result<(), Trouble> {
-    let shown = format!("{} {}", command.get_program().display(), command.get_args().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" "));
+    let shown = format!(
+        "{} {}",
+        command.get_program().display(),
+        command.get_args().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
+    );
     command.stdin(Stdio::null()).stderr(Stdio::null());
     let (mut process, mut lines) = Process::start(command)?;
     let end = async {
@@ -157,6 +161,8 @@ async fn run(command: &mut Command) -> Result<(), Trouble> {
             line.clear();
         }
     };
-    timeout(INSTALLATION_WAITS, end).await.map_err(|_| failed(format!("{shown}: not done in {INSTALLATION_WAITS:?}")))?;
+    timeout(INSTALLATION_WAITS, end)
+        .await
+        .map_err(|_| failed(format!("{shown}: not done in {INSTALLATION_WAITS:?}")))?;
     if process.succeeded() { Ok(()) } else { Err(failed(format!("{shown} failed"))) }
 }

@@ -45,7 +45,8 @@ impl Run {
             ("took".to_owned(), format!("{:.1} s", self.took.as_secs_f64())),
             ("machine".to_owned(), self.machine.line()),
         ];
-        facts.extend(self.options.iter().chain(&self.versions).map(|(name, value)| ((*name).to_owned(), value.clone())));
+        facts
+            .extend(self.options.iter().chain(&self.versions).map(|(name, value)| ((*name).to_owned(), value.clone())));
         facts
     }
 
@@ -143,7 +144,9 @@ mod tests {
     fn records_of_the_same_second_have_folders_of_their_own() {
         let out = tempfile::tempdir().unwrap();
         let mut book = Book::default();
-        book.open("network", "ring", "a part").table("str_read.csv", "reads", &["key", "duration"]).push("lorem_0", [1.0]);
+        book.open("network", "ring", "a part")
+            .table("str_read.csv", "reads", &["key", "duration"])
+            .push("lorem_0", [1.0]);
         let folders = [(); 2].map(|()| write(out.path(), &Run::example(), &book).unwrap());
         assert_eq!(folders[0], out.path().join("e1/1970-01-01T00-00-00Z"));
         assert_eq!(folders[1], out.path().join("e1/1970-01-01T00-00-00Z-2"));

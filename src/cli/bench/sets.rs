@@ -193,12 +193,12 @@ impl Seen {
         part.notes.push(format!("{read}: {} of {whole} {what} came back right", whole - self.failed.len()));
         if self.parts > 0 {
             let share = 100.0 * self.held as f64 / self.parts as f64;
-            part.notes.push(format!("{read}: of the {what}' parts the readers kept {share:.0} % themselves when they were written"));
+            part.notes.push(format!("{read}: of {share:.0} % of the {what}' parts the reader was a keeper itself"));
         }
         if self.own > 0 {
             part.notes.push(format!("{read}: {} of {whole} {what} came from the reader's own store", self.own));
         }
-        part.notes.extend(self.failed);
+        part.failures.extend(self.failed);
     }
 }
 

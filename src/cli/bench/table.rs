@@ -99,7 +99,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         table().write(folder.path()).unwrap();
         let text = fs::read_to_string(folder.path().join("str_read.csv")).unwrap();
-        assert_eq!(text, "key,length,duration\nlorem_0,26,0.5000\n\"say, \"\"hi\"\"\",29,0.2500\nmean,27.5000,0.3750\n");
+        assert_eq!(
+            text,
+            "key,length,duration\nlorem_0,26,0.5000\n\"say, \"\"hi\"\"\",29,0.2500\nmean,27.5000,0.3750\n"
+        );
     }
 
     #[test]

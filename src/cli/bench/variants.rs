@@ -54,7 +54,8 @@ pub async fn run(
             };
             let label = if python { "Python kademlia" } else { setting.overlay.label() };
             let seats = if wide { seats } else { narrow };
-            let reads = if wide { "reads at a fixed node, which is a keeper itself" } else { "reads that cross the network" };
+            let reads =
+                if wide { "reads at a fixed node, which is a keeper itself" } else { "reads that cross the network" };
             let part = book.open(folder, label, format!("{label}: {reads}"));
             part.about.push(format!("{} nodes, k = {k}: {}.", seats.len(), kept(wide)));
             part.about.push(if wide {
@@ -64,7 +65,8 @@ pub async fn run(
             });
             part.rival = (!python && setting.python.is_some())
                 .then(|| if wide { "python".to_owned() } else { "python-network".to_owned() });
-            let roles = |(writer, reader)| Roles { writer, reader: if wide { Reader::At(reader) } else { Reader::Without } };
+            let roles =
+                |(writer, reader)| Roles { writer, reader: if wide { Reader::At(reader) } else { Reader::Without } };
             let plan = Plan { seats, images: places.images.map(roles), texts: places.texts.map(roles) };
             sets::run(setting, &mut Cluster::new(engine)?, &plan, book).await?;
         }
