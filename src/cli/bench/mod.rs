@@ -125,8 +125,8 @@ impl OverlayName {
     /// As graphs call it.
     fn label(self) -> &'static str {
         match self {
-            OverlayName::Ring => "ring",
-            OverlayName::Kademlia => "Kademlia",
+            OverlayName::Ring => "p2p, ring",
+            OverlayName::Kademlia => "p2p, Kademlia",
         }
     }
 }

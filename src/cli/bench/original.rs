@@ -55,7 +55,11 @@ pub fn compare(figures: Figures, book: &mut Book) {
         }
         row
     };
-    let title = "As the original did it, where a reader finds what it reads with itself (in experiment 3, from its second read)";
+    let title = if figures == THIRD {
+        "As the original did it: 6000 joins late, and keeps nothing at first"
+    } else {
+        "As the original did it: who reads is a keeper itself, so nothing need cross the network"
+    };
     let held = Shown { title: title.to_owned(), header, rows: figures.iter().map(row).collect() };
     let crossing = book.part("network").map(|_| {
         let mut header = headed(&["means in ms", "ours"]);
@@ -76,4 +80,23 @@ pub fn compare(figures: Figures, book: &mut Book) {
     });
     book.shown.push(held);
     book.shown.extend(crossing);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::book::TEXT_READ;
+    use super::*;
+
+    #[test]
+    fn what_was_measured_stands_beside_what_was_published_with_their_ratio() {
+        let mut book = Book::default();
+        book.open("", "p2p", "ours").table("str_read.csv", "reads", TEXT_READ.1).push("lorem_0", [26.0, 0.0125]);
+        book.open("python", "Python", "theirs")
+            .table("str_read.csv", "reads", TEXT_READ.1)
+            .push("lorem_0", [26.0, 0.03]);
+        compare(FIRST, &mut book);
+        let [shown] = &book.shown[..] else { panic!("no part crosses the network: {:?}", book.shown) };
+        assert_eq!(shown.rows[3], ["read a string", "0.03", "0.01", "2.40", "0.03", "2.40"]);
+        assert_eq!(shown.rows[0], ["write an image", "223", "–", "–", "–", "–"], "nothing of it was measured");
+    }
 }

@@ -131,7 +131,6 @@ pub async fn install() -> Result<PathBuf, Trouble> {
     if run(Command::new(&interpreter).args(check)).await.is_ok() {
         return Ok(interpreter);
     }
-    fs::create_dir_all(&folder).map_err(|error| failed(format!("cannot make {}: {error}", folder.display())))?;
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).await?;
     let package = format!("kademlia=={VERSION}");
     let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
