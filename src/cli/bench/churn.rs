@@ -82,7 +82,7 @@ pub async fn run(setting: &Setting, book: &mut Book) -> Result<(), Trouble> {
         REQUEST_EVERY.as_millis(),
         REQUEST_WAITS.as_secs()
     ));
-    book.open("", setting.overlay.label(), "Requests while peers come and crash").seats = star(scale.peers.min(12));
+    book.open("", setting.overlay.label(), "Requests while peers come and crash").seats = star(scale.peers);
     let mut tally = Tally::default();
     let outcome = live_through(setting, scale, book, &mut tally).await;
     tally.tell(book);

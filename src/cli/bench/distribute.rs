@@ -7,7 +7,6 @@ use super::cluster::{Cluster, Engine};
 use super::material::Image;
 use super::ours::{request_wish, store_wish};
 use super::table::written;
-use super::topology::star;
 use super::{OverlayName, Setting, failed};
 use crate::cli::client::Wire;
 use crate::ground::{Chance, FileName, Id, Naming};
@@ -42,7 +41,7 @@ pub async fn run(setting: &Setting, book: &mut Book) -> Result<(), Trouble> {
         (TIMES * UPLINK) >> 20,
         UPLINK >> 20
     ));
-    book.open("", "ring", "Seconds until the last peer has the file").seats = star(6);
+    book.open("", "p2p, ring", "Seconds until the last peer has the file");
     let outcome = measure_all(setting, len_bytes, counts, book).await;
     let part = book.last();
     let rows = part.tables.first().map_or_else(Vec::new, |table| table.rows.clone());

@@ -1,11 +1,11 @@
 //! The same work four times: where everybody keeps everything as in the original, where reads cross the network, and both by
 //! the yardstick.
 
-use super::Setting;
 use super::book::Book;
 use super::cluster::Cluster;
 use super::sets::{self, Plan, Reader, Roles};
 use super::topology::Seat;
+use super::{OverlayName, Setting};
 use crate::web::schema::Trouble;
 
 /// The original's k: with fewer nodes than that, each of them keeps every value.
@@ -38,7 +38,6 @@ pub async fn run(
     book: &mut Book,
 ) -> Result<(), Trouble> {
     let all = seats.len();
-    let kept = |all: bool| if all { "each node keeps everything" } else { "3 nodes keep each thing" };
     for python in [false, true].into_iter().take(if setting.python.is_some() { 2 } else { 1 }) {
         for wide in [true, false] {
             let k = if wide { WIDE_K } else { NARROW_K };
@@ -57,12 +56,7 @@ pub async fn run(
             let reads =
                 if wide { "reads at a fixed node, which is a keeper itself" } else { "reads that cross the network" };
             let part = book.open(folder, label, format!("{label}: {reads}"));
-            part.about.push(format!("{} nodes, k = {k}: {}.", seats.len(), kept(wide)));
-            part.about.push(if wide {
-                "A reader finds everything with itself, as in the original.".to_owned()
-            } else {
-                "Each thing is read by the node that keeps the fewest parts of it.".to_owned()
-            });
+            part.about.push(format!("{} nodes, k = {k}: {}", seats.len(), kept(setting, seats.len(), python, wide)));
             part.rival = (!python && setting.python.is_some())
                 .then(|| if wide { "python".to_owned() } else { "python-network".to_owned() });
             let roles =
@@ -72,4 +66,23 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Who keeps what there, and who reads it, in words.
+fn kept(setting: &Setting, nodes: usize, python: bool, wide: bool) -> String {
+    let values = match setting.overlay {
+        OverlayName::Ring if !python => NARROW_K,
+        OverlayName::Ring | OverlayName::Kademlia => WIDE_K,
+    };
+    match (wide, python) {
+        (false, _) => {
+            format!("{NARROW_K} nodes keep each thing, and it is read by the one that keeps the fewest parts of it.")
+        }
+        (true, true) if nodes <= WIDE_K => "each node keeps everything, so who reads asks nobody.".to_owned(),
+        (true, true) => format!("{WIDE_K} nodes keep each thing."),
+        (true, false) if nodes <= MOST_REPLICAS.min(values) => {
+            "each node keeps everything; who reads has it, but asks whether there is a newer version.".to_owned()
+        }
+        (true, false) => format!("{} nodes keep a file, {values} a value.", nodes.min(MOST_REPLICAS)),
+    }
 }
