@@ -48,16 +48,24 @@ const VIEWS: [View; 6] = [
 pub fn of(part: &Part, book: &Book) -> Vec<(String, Graph)> {
     let rival = part.rival.as_deref().and_then(|folder| book.part(folder)).filter(|rival| !rival.tables.is_empty());
     let own = VIEWS.iter().filter_map(|view| {
-        let mut series = series(part, view, rival.is_some());
+        // A whole file and a chunk of one are not the same thing.
+        let beside = rival.filter(|rival| view.a.is_none() || chunks(rival) == chunks(part));
+        let mut series = series(part, view, beside.is_some());
         if series.is_empty() {
             return None;
         }
-        series.extend(rival.into_iter().flat_map(|rival| self::series(rival, view, true)));
+        series.extend(beside.into_iter().flat_map(|rival| self::series(rival, view, true)));
         let (_, _, x) = view.x;
         let graph = Graph { title: view.title.to_owned(), x: x.to_owned(), y: view.y.to_owned(), series };
         Some((format!("{}.svg", view.file), graph))
     });
     own.chain(part.tables.iter().filter_map(lines_of)).collect()
+}
+
+/// In how many chunks the images of a part are.
+fn chunks(part: &Part) -> Vec<f64> {
+    let file = format!("{}.csv", IMAGE_WRITE.0);
+    part.tables.iter().find(|table| table.file == file).map_or_else(Vec::new, |table| table.column("chunks"))
 }
 
 fn series(part: &Part, view: &View, several: bool) -> Vec<Series> {

@@ -30,17 +30,25 @@ pub fn chain(count: usize) -> Vec<Seat> {
     (0..count).map(|at| Seat::new((5678 + at).to_string(), at.checked_sub(1), "")).collect()
 }
 
-/// Width of a node, and the steps from one to the next.
+/// Width and height of a node, and the steps from one to the next.
 const WIDTH: usize = 118;
+const HEIGHT: usize = 44;
 const ACROSS: usize = 142;
 const DOWN: usize = 84;
 
 /// Most nodes in a row.
 const MOST_IN_A_ROW: usize = 6;
 
-/// Drawn from top to bottom: each under the one that it joined.
+/// From so many rows on it goes to the right instead of down.
+const LONG: usize = 6;
+
+/// Drawn from top to bottom, each under the one that it joined; long chains from left to right.
 pub fn draw(seats: &[Seat]) -> String {
-    let places = places(seats);
+    let mut places = places(seats);
+    let sideways = places.iter().any(|(_, row)| *row >= LONG);
+    if sideways {
+        places.iter_mut().for_each(|place| *place = (place.1, place.0));
+    }
     let columns = places.iter().map(|(column, _)| column + 1).max().unwrap_or(1);
     let rows = places.iter().map(|(_, row)| row + 1).max().unwrap_or(1);
     let (width, height) = (columns * ACROSS + 24, rows * DOWN + 12);
@@ -53,19 +61,19 @@ pub fn draw(seats: &[Seat]) -> String {
     );
     for (seat, joins) in seats.iter().enumerate().filter_map(|(at, seat)| seat.joins.map(|joins| (at, joins))) {
         let ((x, y), (to_x, to_y)) = (at(seat), at(joins));
-        let _ = writeln!(
-            svg,
-            r##"<line x1="{}" y1="{y}" x2="{}" y2="{}" stroke="#555" marker-end="url(#to)"/>"##,
-            x + WIDTH / 2,
-            to_x + WIDTH / 2,
-            to_y + 46
-        );
+        let (from, to) = match sideways {
+            true => ((x, y + HEIGHT / 2), (to_x + WIDTH + 2, to_y + HEIGHT / 2)),
+            false => ((x + WIDTH / 2, y), (to_x + WIDTH / 2, to_y + HEIGHT + 2)),
+        };
+        let ((x1, y1), (x2, y2)) = (from, to);
+        let _ =
+            writeln!(svg, r##"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#555" marker-end="url(#to)"/>"##);
     }
     for (node, seat) in seats.iter().enumerate() {
         let ((x, y), middle) = (at(node), at(node).0 + WIDTH / 2);
         let _ = writeln!(
             svg,
-            r##"<rect x="{x}" y="{y}" width="{WIDTH}" height="44" rx="8" fill="#e8eefc" stroke="#37c"/>
+            r##"<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#e8eefc" stroke="#37c"/>
 <text x="{middle}" y="{}" text-anchor="middle" font-size="15">{}</text>
 <text x="{middle}" y="{}" text-anchor="middle" font-size="10" fill="#333">{}</text>"##,
             y + if seat.role.is_empty() { 27 } else { 19 },
