@@ -1,6 +1,7 @@
 //! What people type and read at a terminal.
 
 mod args;
+mod bench;
 mod client;
 mod console;
 mod dht;
@@ -44,6 +45,8 @@ pub fn run() -> ExitCode {
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),
         Ok(Wanted::Sim(sim)) => sim::run(sim),
+        Ok(Wanted::Bench(bench)) => bench::run(&bench),
+        Ok(Wanted::Plot(plot)) => bench::plot::run(&plot),
         Err(error) => {
             // Nobody can be told where even this cannot be printed.
             let _ = error.print();

@@ -5,6 +5,8 @@ pub mod dht;
 mod kademlia;
 mod peer;
 
+use super::bench::Bench;
+use super::bench::plot::Plot;
 use super::sim::Sim;
 use crate::live::Config;
 use clap::error::ErrorKind;
@@ -54,6 +56,10 @@ enum Task {
     Dht(Dht),
     /// Let a made-up network live, and sum it up
     Sim(Sim),
+    /// Measure real processes: images, strings, distribution, churn
+    Bench(Bench),
+    /// Draw a CSV file as SVG
+    Plot(Plot),
 }
 
 /// What a command line wants.
@@ -68,6 +74,10 @@ pub enum Wanted {
     Dht(Dht),
     /// A simulation.
     Sim(Sim),
+    /// Experiments on real processes.
+    Bench(Bench),
+    /// A graph of a CSV file.
+    Plot(Plot),
 }
 
 /// Reads a command line, the program's own name first. What is wrong is told with the usage; exit code 2.
@@ -93,6 +103,8 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         Task::SealKey(seal_key) => return Ok(Wanted::SealKey(seal_key)),
         Task::Dht(dht) => return Ok(Wanted::Dht(dht)),
         Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
+        Task::Bench(bench) => return Ok(Wanted::Bench(bench)),
+        Task::Plot(plot) => return Ok(Wanted::Plot(plot)),
     };
     config.map(|config| Wanted::Peer(Box::new(config))).map_err(|reason| {
         let task = command.find_subcommand_mut(name).expect("it was just parsed");
@@ -136,7 +148,8 @@ mod tests {
     pub fn read(line: &str) -> Result<Config, clap::Error> {
         parse(line.split_whitespace()).map(|wanted| match wanted {
             Wanted::Peer(config) => *config,
-            Wanted::Client(_) | Wanted::SealKey(_) | Wanted::Dht(_) | Wanted::Sim(_) => panic!("{line} starts no peer"),
+            Wanted::Client(_) | Wanted::SealKey(_) | Wanted::Dht(_) => panic!("{line} starts no peer"),
+            Wanted::Sim(_) | Wanted::Bench(_) | Wanted::Plot(_) => panic!("{line} starts no peer"),
         })
     }
 
@@ -173,6 +186,8 @@ mod tests {
             "p2p status --help",
             "p2p quit --help",
             "p2p seal-key --help",
+            "p2p bench --help",
+            "p2p plot --help",
         ] {
             assert!(help(line).starts_with("Examples:"), "{line}");
         }

@@ -6,8 +6,8 @@ use crate::ground::Naming;
 use crate::web::Plate;
 use crate::web::schema::{Code, Object, Outcome, Trouble};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -63,36 +63,75 @@ impl Link {
     }
 
     fn ask(&self, method: Method, route: &str, body: Vec<u8>, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+        self.runtime.block_on(Wire::new(self.plate.clone()).ask(method, route, body, each))
+    }
+}
+
+/// A connection to a running peer, made when it is needed and kept: one wish at a time.
+pub struct Wire {
+    plate: Plate,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Wire {
+    /// To the peer that left this plate.
+    pub fn new(plate: Plate) -> Wire {
+        Wire { plate, sender: None }
+    }
+
+    /// Asks for something, and hands on each line of the reply but the last.
+    pub async fn ask(
+        &mut self,
+        method: Method,
+        route: &str,
+        body: Vec<u8>,
+        each: impl FnMut(Line),
+    ) -> Result<Outcome, Trouble> {
         let request = Request::builder()
             .method(method)
             .uri(route)
             .header(header::HOST, "localhost")
             .body(Full::new(Bytes::from(body)))
             .expect("our routes make requests");
-        self.runtime.block_on(exchange(&self.plate, request, each))
+        if let Some(kept) = &mut self.sender
+            && kept.ready().await.is_err()
+        {
+            self.sender = None;
+        }
+        let sender = match &mut self.sender {
+            Some(kept) => kept,
+            none => none.insert(connect(&self.plate).await?),
+        };
+        let response = sender.send_request(request).await.map_err(|error| lost(&self.plate, error))?;
+        read(&self.plate, response.into_body(), each).await
     }
 }
 
-async fn exchange(
-    plate: &Plate,
-    request: Request<Full<Bytes>>,
-    mut each: impl FnMut(Line),
-) -> Result<Outcome, Trouble> {
+async fn connect(plate: &Plate) -> Result<SendRequest<Full<Bytes>>, Trouble> {
     let stream = UnixStream::connect(&plate.socket).await.map_err(|error| lost(plate, error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(plate, error))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(plate, error))?;
     task::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|error| lost(plate, error))?;
-    let mut body = response.into_body();
+    Ok(sender)
+}
+
+/// Reads a reply to its end: a connection can be kept only then.
+async fn read(plate: &Plate, mut body: Incoming, mut each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
     let mut waiting: Vec<u8> = Vec::new();
+    let mut last = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| lost(plate, error))?;
+        let frame = match (frame, &last) {
+            (Ok(frame), _) => frame,
+            // It said all; that it has gone since is no trouble.
+            (Err(_), Some(_)) => break,
+            (Err(error), None) => return Err(lost(plate, error)),
+        };
         waiting.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line[..end]);
             match serde_json::from_str(&text).ok() {
-                Some(Object::Done { outcome }) => return Ok(outcome),
-                Some(Object::Error(trouble)) => return Err(trouble),
+                Some(Object::Done { outcome }) => last = Some(Ok(outcome)),
+                Some(Object::Error(trouble)) => last = Some(Err(trouble)),
                 object => each(Line { text: &text, object: object.as_ref() }),
             }
         }
@@ -100,7 +139,7 @@ async fn exchange(
             return Err(Trouble::new(Code::Failed, "the peer says more in a line than this program reads"));
         }
     }
-    Err(lost(plate, "it ended before it answered"))
+    last.unwrap_or_else(|| Err(lost(plate, "it ended before it answered")))
 }
 
 fn lost(plate: &Plate, why: impl ToString) -> Trouble {

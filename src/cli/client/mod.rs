@@ -17,6 +17,8 @@ use crate::live;
 use crate::store::seal::SealKey;
 use crate::web::schema::{Code, Object, Outcome, Trouble};
 use link::Link;
+pub use link::Wire;
+pub use passing::Passing;
 use std::future;
 use std::io::{self, Write as _};
 use std::path::{self, Path, PathBuf};
@@ -118,7 +120,7 @@ fn exit_failed(code: Code) -> u8 {
 }
 
 /// Resolves to an exit code when we are told to end.
-async fn signalled() -> u8 {
+pub async fn signalled() -> u8 {
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
         // Then the system's own way of ending us is left.
