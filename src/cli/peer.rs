@@ -7,9 +7,10 @@ use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, News};
-use crate::web::Server;
+use crate::web::{self, Plate, Server};
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -55,7 +56,8 @@ async fn serve(config: Config) -> ExitCode {
     let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
     let (keyboard, screen) = console::open();
     let printed = print_events(events, naming, screen.clone());
-    read_words(keyboard, screen, host.clone(), overlay);
+    let plate = web::plate(&host, naming, overlay, PathBuf::new());
+    read_words(keyboard, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, terminate, printed).await;
     if let Ok(server) = server {
         server.close().await;
@@ -103,9 +105,9 @@ fn last_word(event: &Event) -> Option<ExitCode> {
     }
 }
 
-fn read_words(keyboard: Keyboard, screen: Screen, host: Host, kind: Kind) {
+fn read_words(keyboard: Keyboard, screen: Screen, host: Host, kind: Kind, plate: Plate) {
     let runtime = Handle::current();
-    thread::spawn(move || repl::run(keyboard, &screen, &host, kind, &runtime));
+    thread::spawn(move || repl::run(keyboard, &screen, &host, kind, &plate, &runtime));
 }
 
 async fn until_gone(host: &Host, mut terminate: Signal, mut printed: oneshot::Receiver<ExitCode>) -> ExitCode {

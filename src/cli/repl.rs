@@ -2,9 +2,10 @@
 
 use super::console::{Keyboard, Screen, Typed};
 use super::tell::Line;
-use super::terminal;
 use super::words::Word;
+use super::{looks, terminal};
 use crate::live::{Host, Kind, Reply};
+use crate::web::Plate;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ pub const INTERRUPTED: i32 = 130;
 /// Reads and does what is typed until the end of input, which the peer outlives.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
-pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, runtime: &Handle) {
+pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
     let mut leaving = false;
@@ -72,6 +73,14 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, run
             Word::List => host.list(),
             Word::Set { key, value } => host.set(&key, value.as_bytes()),
             Word::Get(key) => host.get(&key),
+            Word::Look(look) => {
+                match looks::begin(look, host, plate, screen) {
+                    Ok(reply) if !keyboard.is_attended() => before = reply,
+                    Ok(_) => {}
+                    Err(reason) => say(reason),
+                }
+                continue;
+            }
             Word::Help | Word::Clear => unreachable!("these are done above"),
             Word::Quit if leaving => terminal::exit(0),
             Word::Quit => {

@@ -126,6 +126,8 @@ impl Teller {
             Answer::Peers { peers, .. } => peers.iter().map(|addr| Line::Out(addr.to_string())).collect(),
             Answer::Samples { ids, .. } => ids.iter().map(|id| Line::Out(id.to_string())).collect(),
             Answer::Unable(reason) | Answer::Refused(reason) => vec![Line::Out(reason.clone())],
+            // Shown where it was asked for.
+            Answer::Contacts(_) | Answer::Pinged { .. } | Answer::Traced(_) => Vec::new(),
             Answer::Left => Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use super::sweeping;
 use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
 use crate::ground::{FileName, Id, Item, Secret};
-use crate::peer::{self, Answer, Command, News, Publication, Sought, Ticket};
+use crate::peer::{self, Answer, Command, News, Publication, Ruler, Sought, Ticket, Whom};
 use crate::store::{Store, StoreError};
 use std::io;
 use std::net::SocketAddr;
@@ -216,6 +216,21 @@ impl Host {
     /// Finds out which files there are.
     pub fn list(&self) -> Result<Reply, Unheard> {
         self.order(Wish::Plain(Command::List))
+    }
+
+    /// Says whom the peer knows.
+    pub fn contacts(&self) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Contacts))
+    }
+
+    /// Finds out how long somebody takes to answer.
+    pub fn ping(&self, whom: Whom) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Ping(whom)))
+    }
+
+    /// Finds who keeps a file, and tells the way: the network's own, or the one that another geometry would take.
+    pub fn trace(&self, name: &str, ruler: Option<Ruler>) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Trace { name: FileName::parse(name)?, ruler }))
     }
 
     /// Keeps a value in the network, under a key that everybody may change who knows it.

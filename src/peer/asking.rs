@@ -44,6 +44,8 @@ pub(super) enum Why {
     HandValue(Id),
     /// It lacked it.
     HandedValue,
+    /// Somebody wants to know how long it takes to answer.
+    Pinged(Ticket),
 }
 
 impl Peer {
@@ -56,6 +58,7 @@ impl Peer {
             Why::Joining(asked) => self.joining_late(now, asked, attempts),
             Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
             Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
+            Why::Pinged(ticket) => self.ping_late(now, *ticket),
             Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
             Why::Told | Why::Crawl(..) => {}
             Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
@@ -97,6 +100,7 @@ impl Peer {
             }
             Why::Cached => {}
             Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
+            Why::Pinged(ticket) => self.ping_unanswered(ticket),
         }
     }
 
@@ -150,6 +154,7 @@ impl Peer {
             Why::Cached => {}
             Why::HandValue(target) => self.hand_value_answered(now, contact, target, &answer),
             Why::HandedValue => self.hand_value_ended(now),
+            Why::Pinged(ticket) => self.ping_answered(now, ticket, contact),
         }
     }
 
@@ -167,6 +172,7 @@ impl Peer {
             Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),
             Why::Place(walk, contact) => self.placed(now, walk, contact, Some(Err(refusal))),
             Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
+            Why::Pinged(ticket) => self.ping_unanswered(ticket),
             Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Cached => {}
         }
     }

@@ -1,7 +1,10 @@
 //! What goes into a peer and what comes out: the whole of its contact with the world.
 
+pub use super::contacts::{Contacts, KnownContact, Whom};
+pub use super::tracing::{Hop, Ruler, Trace};
 pub use crate::ground::MoveError;
 use crate::ground::{Contact, Content, Copy, FileName, Id, Item, Manifest, Secret};
+pub use crate::overlay::{Acquaintance, Geometry, Reason, Role};
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -139,8 +142,26 @@ pub enum Command {
     },
     /// Ask those near an id what torrents they know of (BEP 51).
     Sample(Id),
+    /// Say whom this peer knows.
+    Contacts,
+    /// Find out how long somebody takes to answer.
+    Ping(Whom),
+    /// Find who keeps a file, and say each step of the way.
+    Trace {
+        /// Its name.
+        name: FileName,
+        /// The way that this geometry would take; none: the network's own.
+        ruler: Option<Ruler>,
+    },
     /// Hand over what is held, tell the others, go.
     Leave,
+}
+
+impl Command {
+    /// It cannot be begun before the peer knows what is its own to keep.
+    pub(super) fn is_about_places(&self) -> bool {
+        !matches!(self, Command::Leave | Command::Contacts | Command::Ping(_))
+    }
 }
 
 /// A value to be published.
@@ -383,6 +404,19 @@ pub enum Answer {
         /// How many there are in all, by their account.
         num: u64,
     },
+    /// Whom this peer knows.
+    Contacts(Contacts),
+    /// Somebody answered a ping.
+    Pinged {
+        /// Who.
+        contact: Contact,
+        /// How long it took.
+        round_trip: Duration,
+        /// With which attempt.
+        attempts: u32,
+    },
+    /// The way to who keeps a file.
+    Traced(Box<Trace>),
     /// What was wanted apart from files could not be done: why, in one sentence.
     Unable(String),
     /// Those who shall keep a value do not want it: why, in one sentence.

@@ -35,6 +35,7 @@ mod announcing;
 mod answering;
 mod asking;
 mod comparing;
+mod contacts;
 mod errands;
 mod finding;
 mod handover;
@@ -56,6 +57,7 @@ mod search;
 mod shelf;
 mod storing;
 mod tokens;
+mod tracing;
 mod trackers;
 mod upkeep;
 mod values;
@@ -158,6 +160,7 @@ pub struct Peer {
     /// Whom to tell of which file.
     told: Vec<(Contact, Holding)>,
     listings: BTreeMap<ErrandId, listing::Listing>,
+    pings: BTreeMap<Ticket, contacts::PendingPing>,
     handover: handover::Handover,
     leaving: Option<leaving::Leaving>,
     out: VecDeque<Output>,
@@ -263,6 +266,7 @@ impl Peer {
             known: known::Known::default(),
             told: Vec::new(),
             listings: BTreeMap::new(),
+            pings: BTreeMap::new(),
             handover: handover::Handover::new(now),
             leaving: None,
             kind: config.overlay,
@@ -320,8 +324,8 @@ impl Peer {
 
     fn command(&mut self, now: Moment, ticket: Ticket, command: Command) {
         let member = self.standing == Standing::Member && self.leaving.is_none();
-        if member && command != Command::Leave && !self.overlay.knows_its_range(now) && self.waiting.len() < MAX_WAITING
-        {
+        let waits = member && command.is_about_places() && !self.overlay.knows_its_range(now);
+        if waits && self.waiting.len() < MAX_WAITING {
             return self.waiting.push((ticket, command));
         }
         match command {
@@ -337,6 +341,9 @@ impl Peer {
             }
             Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
             Command::Sample(target) => self.start_sample(now, ticket, target),
+            Command::Contacts => self.answer(ticket, Answer::Contacts(self.contacts_known(now))),
+            Command::Ping(whom) => self.start_ping(now, ticket, &whom),
+            Command::Trace { name, ruler } => self.start_trace(now, ticket, name, ruler),
             Command::Leave => self.start_leaving(now, ticket),
         }
     }
@@ -422,13 +429,15 @@ impl Peer {
                     Command::Store { name, .. }
                     | Command::Request { name, .. }
                     | Command::Remove { name }
-                    | Command::Inspect { name, .. } => Answer::Failed { name, reason },
+                    | Command::Inspect { name, .. }
+                    | Command::Trace { name, .. } => Answer::Failed { name, reason },
                     _ => Answer::Unable(reason),
                 },
             );
         }
         self.fail_errands(reason);
         self.fail_listings(reason);
+        self.fail_pings(reason);
         self.fail_walks(reason);
     }
 

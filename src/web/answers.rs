@@ -1,6 +1,6 @@
 //! What a host answers and tells, as the objects of the interface.
 
-use super::schema::{Code, CopyHealth, FileVersion, Object, Outcome, Phase, Trouble, Who};
+use super::schema::{Code, CopyHealth, FileVersion, Object, Outcome, Phase, Seen, Trouble, Who};
 use super::verdict::{self, Verdict, verdict};
 use crate::ground::item::as_text;
 use crate::ground::{Copy, FileName, Id, Item, Naming};
@@ -85,6 +85,17 @@ pub fn objects(naming: Naming, subject: &Subject, answer: Answer) -> Vec<Object>
         Answer::Failed { name, reason } => vec![error(Code::Failed, &format!("{name}: {reason}"))],
         Answer::Unable(reason) => vec![error(Code::OutOfReach, &reason)],
         Answer::Refused(reason) => vec![error(Code::Refused, &reason)],
+        Answer::Contacts(contacts) => done(seen(Seen::contacts(naming, &contacts))),
+        Answer::Pinged { contact, round_trip, attempts } => {
+            done(seen(vec![Seen::pinged(naming, contact, round_trip, attempts)]))
+        }
+        Answer::Traced(trace) => {
+            let told = seen(Seen::trace(naming, &trace));
+            match trace.holders.is_empty() {
+                true => told.into_iter().chain([absent(&trace.name, trace.absence, trace.asked)]).collect(),
+                false => done(told),
+            }
+        }
         Answer::Left => done(Vec::new()),
         Answer::Announced(_) | Answer::Peers { .. } | Answer::Samples { .. } => {
             unreachable!("no route is about torrents")
@@ -167,6 +178,10 @@ fn absent(name: &FileName, absence: Absence, asked: usize) -> Object {
 fn done(mut objects: Vec<Object>) -> Vec<Object> {
     objects.push(Object::Done { outcome: Outcome::Good });
     objects
+}
+
+fn seen(all: Vec<Seen>) -> Vec<Object> {
+    all.into_iter().map(Object::Seen).collect()
 }
 
 fn error(code: Code, message: &str) -> Object {

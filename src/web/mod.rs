@@ -6,6 +6,7 @@
 
 mod answers;
 mod folder;
+mod looking;
 mod plates;
 mod routes;
 pub mod schema;
@@ -13,7 +14,8 @@ mod server;
 mod verdict;
 
 pub use folder::FolderError;
-pub use plates::running;
+pub use looking::whom;
+pub use plates::{described, running};
 pub use schema::Plate;
-pub use server::{ServeError, Server};
+pub use server::{ServeError, Server, plate};
 pub use verdict::{Verdict, absence, best, copies_of_best, counted, verdict};

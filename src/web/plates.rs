@@ -1,9 +1,10 @@
 //! The files by which running peers are found. Those of peers that are gone are removed by whoever sees them.
 
 use super::folder::{self, FolderError};
-use super::schema::Plate;
+use super::schema::{Mode, Plate};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -31,6 +32,16 @@ pub async fn running() -> Result<Vec<Plate>, FolderError> {
     }
     found.sort_by_key(|plate| (plate.name.len(), plate.name.clone(), plate.addrs.clone()));
     Ok(found)
+}
+
+/// `peer 4  ring  127.0.0.1:12004  process 1234`.
+pub fn described(plate: &Plate) -> String {
+    let addrs: Vec<String> = plate.addrs.iter().map(SocketAddr::to_string).collect();
+    let mode = match plate.mode {
+        Mode::Ring => "ring",
+        Mode::Kademlia => "kademlia",
+    };
+    format!("peer {}  {mode}  {}  process {}", plate.name, addrs.join(" "), plate.pid)
 }
 
 /// A socket of a path that fits, with nobody else's permission.

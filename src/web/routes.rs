@@ -1,6 +1,7 @@
 //! The routes: each takes a wish, and replies with lines as they come.
 
 use super::answers::{self, Subject};
+use super::looking;
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, Plate, RequestWish, SetWish, StoreWish, Trouble,
 };
@@ -47,7 +48,8 @@ const REPAIR_LOOKS: Duration = Duration::from_secs(1);
 
 /// What all routes share.
 pub struct Control {
-    host: Host,
+    /// The peer.
+    pub host: Host,
     naming: Naming,
     /// Never read itself: others begin where they begin.
     events: broadcast::Receiver<Event>,
@@ -75,12 +77,14 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/v1/set", post(set))
         .route("/v1/get", post(get_value))
         .route("/v1/quit", post(quit))
+        .merge(looking::routes())
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(MAX_WISH_BYTES))
         .with_state(control)
 }
 
-type Shared = State<Arc<Control>>;
+/// What handlers are given.
+pub type Shared = State<Arc<Control>>;
 
 async fn nothing() -> Response {
     refuse(Trouble::new(Code::Usage, "there is no such route"))
@@ -226,7 +230,7 @@ fn phases(control: &Control, subject: &Subject, events: &mut broadcast::Receiver
 
 impl Control {
     /// Tells what happens to a file under way, and the answer.
-    fn follow(self: &Arc<Self>, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
+    pub fn follow(self: &Arc<Self>, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
         let mut events = self.events.resubscribe();
         self.stream(begun, |control, mut reply, lines| async move {
             loop {
@@ -308,11 +312,13 @@ impl Control {
     }
 }
 
-fn about_file(name: &str) -> Subject {
+/// News of this file belong to the reply.
+pub fn about_file(name: &str) -> Subject {
     Subject { file: FileName::parse(name).ok(), ..Subject::default() }
 }
 
-fn wish<T: DeserializeOwned>(body: &Bytes) -> Result<T, Trouble> {
+/// What a body wishes.
+pub fn wish<T: DeserializeOwned>(body: &Bytes) -> Result<T, Trouble> {
     serde_json::from_slice(body).map_err(|error| Trouble::new(Code::Usage, format!("the wish is no wish: {error}")))
 }
 
@@ -323,7 +329,8 @@ fn absolute(path: &str) -> Result<PathBuf, Trouble> {
     path.is_absolute().then(|| path.to_owned()).ok_or_else(relative)
 }
 
-fn refuse(trouble: Trouble) -> Response {
+/// Why nothing was begun.
+pub fn refuse(trouble: Trouble) -> Response {
     let status = match trouble.code {
         Code::Usage => StatusCode::BAD_REQUEST,
         Code::NotFound => StatusCode::NOT_FOUND,

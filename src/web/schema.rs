@@ -1,5 +1,9 @@
 //! The JSON of the interface: what is wished, what is told. It only ever grows.
 
+pub mod looking;
+
+pub use looking::Seen;
+
 use crate::ground::{Content, Copy, FileName, Health, Id, Manifest, Naming};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -224,6 +228,9 @@ pub enum Object {
         /// How well.
         outcome: Outcome,
     },
+    /// What people look at.
+    #[serde(untagged)]
+    Seen(Seen),
 }
 
 /// What has begun.

@@ -53,18 +53,7 @@ impl Server {
     ) -> Result<Server, ServeError> {
         let pid = process::id();
         let (listener, socket) = plates::bind(pid)?;
-        let plate = Plate {
-            name: naming.call(host.id()),
-            id: Hex(*host.id().as_bytes()),
-            addrs: host.addrs().to_vec(),
-            mode: match overlay {
-                Kind::Ring(_) => Mode::Ring,
-                Kind::Kademlia(_) => Mode::Kademlia,
-            },
-            naming: naming.into(),
-            pid,
-            socket: socket.clone(),
-        };
+        let plate = plate(&host, naming, overlay, socket.clone());
         let path = plates::leave(&plate).inspect_err(|_| plates::remove(&socket, &socket))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let router = routes::router(Arc::new(Control::new(host, naming, events, plate)));
@@ -82,6 +71,22 @@ impl Server {
     pub async fn close(mut self) {
         self.stop.take();
         let _ = timeout(LAST_WORDS, &mut self.serving).await;
+    }
+}
+
+/// What is said of a peer that takes commands at this socket.
+pub fn plate(host: &Host, naming: Naming, overlay: Kind, socket: PathBuf) -> Plate {
+    Plate {
+        name: naming.call(host.id()),
+        id: Hex(*host.id().as_bytes()),
+        addrs: host.addrs().to_vec(),
+        mode: match overlay {
+            Kind::Ring(_) => Mode::Ring,
+            Kind::Kademlia(_) => Mode::Kademlia,
+        },
+        naming: naming.into(),
+        pid: process::id(),
+        socket,
     }
 }
 

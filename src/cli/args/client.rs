@@ -1,6 +1,7 @@
 //! The options of one-shot commands, which a running peer carries out.
 
 use super::dht::timeout;
+use super::looking::{Find, Peers, Ping, Ring};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -86,6 +87,14 @@ pub enum Client {
     Get(Get),
     /// Show which peer runs here
     Status(Status),
+    /// Show whom a peer knows, in the order of the ring or bucket by bucket
+    Ring(Ring),
+    /// Show whom a peer knows, how fast each answers and when it did last
+    Peers(Peers),
+    /// Show the way to who keeps a file, hop by hop
+    Find(Find),
+    /// Find out how fast a peer answers
+    Ping(Ping),
     /// Let a peer hand over, say goodbye and end
     Quit(Quit),
 }
@@ -267,6 +276,10 @@ impl Client {
             | Client::Set(Set { asking, .. })
             | Client::Get(Get { asking, .. })
             | Client::Status(Status { asking })
+            | Client::Ring(Ring { asking })
+            | Client::Peers(Peers { asking })
+            | Client::Find(Find { asking, .. })
+            | Client::Ping(Ping { asking, .. })
             | Client::Quit(Quit { asking }) => asking,
         }
     }
@@ -289,6 +302,10 @@ impl Client {
             | Client::Set(_)
             | Client::Get(_)
             | Client::Status(_)
+            | Client::Ring(_)
+            | Client::Peers(_)
+            | Client::Find(_)
+            | Client::Ping(_)
             | Client::Quit(_) => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod dht;
 mod kademlia;
+pub mod looking;
 mod peer;
 
 use super::simulate::Sim;

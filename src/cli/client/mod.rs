@@ -11,6 +11,7 @@ mod store;
 
 use super::args::client::{Asking, Client};
 use super::repl::INTERRUPTED;
+use super::sights;
 use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
 use crate::ground::FileName;
 use crate::live;
@@ -78,6 +79,10 @@ fn perform(client: Client, runtime: &Handle) -> Result<Outcome, Trouble> {
         Client::Set(set) => looking::set(&set, &link(&set.asking)?),
         Client::Get(get) => looking::get(&get, &link(&get.asking)?),
         Client::Status(status) => looking::status(&link(&status.asking)?),
+        Client::Ring(ring) => looking::contacts(&link(&ring.asking)?, sights::ring),
+        Client::Peers(peers) => looking::contacts(&link(&peers.asking)?, sights::peers),
+        Client::Find(find) => looking::find(&find, link),
+        Client::Ping(ping) => looking::ping(&ping, link),
         Client::Quit(quit) => looking::quit(&link(&quit.asking)?),
     }
 }

@@ -4,7 +4,7 @@ use super::say;
 use crate::cli::tell::{clean, size};
 use crate::ground::{Copy, Id, Manifest};
 use crate::web::schema::{FileVersion, Object, Phase, Trouble, Who};
-use crate::web::{Plate, counted};
+use crate::web::{self, Plate, counted};
 use std::io::{self, IsTerminal as _};
 
 /// What goes on. Progress is for who watches; what went wrong is for everybody.
@@ -44,7 +44,7 @@ pub fn removed(file: &FileVersion, holders: &[Who], wanted: usize) -> String {
 
 /// `peer 4`, and what it is.
 pub fn status(plate: &Plate) -> String {
-    super::find::line(plate)
+    web::described(plate)
 }
 
 /// The copies of a reply, each holder's together, in the order they were told in.

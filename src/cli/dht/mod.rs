@@ -168,6 +168,9 @@ fn outcome(answer: Answer) -> Result<Outcome, Trouble> {
         | Answer::Inspected { .. }
         | Answer::Listed { .. }
         | Answer::Failed { .. }
+        | Answer::Contacts(_)
+        | Answer::Pinged { .. }
+        | Answer::Traced(_)
         | Answer::Left) => unreachable!("no file was asked for: {other:?}"),
     }
 }
