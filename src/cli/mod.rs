@@ -4,14 +4,17 @@ mod args;
 mod client;
 mod console;
 mod dht;
+mod doctor;
 mod looks;
 mod peer;
 mod repl;
 mod report;
+mod settings;
 mod sights;
 mod simulate;
 mod tell;
 mod terminal;
+mod up;
 mod who;
 mod words;
 
@@ -39,11 +42,16 @@ const TIMED_OUT: u8 = 124;
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
-        Ok(Wanted::Peer(config)) => peer::run(*config),
+        Ok(Wanted::Peer(config, at_end)) => peer::run(*config, at_end),
         Ok(Wanted::Client(client)) => client::run(client),
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),
         Ok(Wanted::Sim(sim)) => simulate::run(&sim),
+        Ok(Wanted::Up(up)) => up::run(&up),
+        Ok(Wanted::Config { settings, json }) => settings::show(&settings, json),
+        Ok(Wanted::Doctor(doctor)) => doctor::run(&doctor),
+        Ok(Wanted::Text(text)) => settings::print(&text),
+        Ok(Wanted::Man(dir, pages)) => settings::write_pages(&dir, &pages),
         Err(error) => {
             // Nobody can be told where even this cannot be printed.
             let _ = error.print();

@@ -1,7 +1,8 @@
 //! One peer in the foreground: its news on the screen, its commands from the keyboard.
 
-use super::console::{self, Keyboard, Screen};
-use super::repl::{self, INTERRUPTED};
+use super::args::AtEnd;
+use super::console::{self, Screen};
+use super::repl::{self, INTERRUPTED, Input};
 use super::tell::{self, Line};
 use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
@@ -26,19 +27,19 @@ const TERMINATE_WAITS: Duration = Duration::from_secs(8);
 const SCREEN_WAITS: Duration = Duration::from_millis(500);
 
 /// Runs a peer until it leaves, or is made to.
-pub fn run(config: Config) -> ExitCode {
+pub fn run(config: Config, at_end: AtEnd) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let code = runtime.block_on(serve(config));
+    let code = runtime.block_on(serve(config, at_end));
     // Not waiting for file work: what is durable has been told, the rest is void.
     runtime.shutdown_background();
     terminal::restore();
     code
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, at_end: AtEnd) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
     let (host, events) = match Host::start(config).await {
         Ok(started) => started,
@@ -57,7 +58,8 @@ async fn serve(config: Config) -> ExitCode {
     let (keyboard, screen) = console::open();
     let printed = print_events(events, naming, screen.clone());
     let plate = web::plate(&host, naming, overlay, PathBuf::new());
-    read_words(keyboard, screen, host.clone(), overlay, plate);
+    let input = Input { keyboard, at_end };
+    read_words(input, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, terminate, printed).await;
     if let Ok(server) = server {
         server.close().await;
@@ -105,9 +107,9 @@ fn last_word(event: &Event) -> Option<ExitCode> {
     }
 }
 
-fn read_words(keyboard: Keyboard, screen: Screen, host: Host, kind: Kind, plate: Plate) {
+fn read_words(input: Input, screen: Screen, host: Host, kind: Kind, plate: Plate) {
     let runtime = Handle::current();
-    thread::spawn(move || repl::run(keyboard, &screen, &host, kind, &plate, &runtime));
+    thread::spawn(move || repl::run(input, &screen, &host, kind, &plate, &runtime));
 }
 
 async fn until_gone(host: &Host, mut terminate: Signal, mut printed: oneshot::Receiver<ExitCode>) -> ExitCode {

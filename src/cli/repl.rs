@@ -1,5 +1,6 @@
 //! Typing at a running peer.
 
+use super::args::AtEnd;
 use super::console::{Keyboard, Screen, Typed};
 use super::tell::Line;
 use super::words::Word;
@@ -16,10 +17,26 @@ const QUIT_WAITS: Duration = Duration::from_secs(5);
 /// Exit code of Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 
+/// Where words come from, and what their end means.
+pub struct Input {
+    /// Where they come from.
+    pub keyboard: Keyboard,
+    /// What their end means.
+    pub at_end: AtEnd,
+}
+
+/// Waits for the command before, as long as leaving may be put off.
+fn wait(before: Option<Reply>, runtime: &Handle) {
+    if let Some(reply) = before {
+        let _ = runtime.block_on(async { timeout(QUIT_WAITS, reply).await });
+    }
+}
+
 /// Reads and does what is typed until the end of input, which the peer outlives.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
-pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
+pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
+    let Input { mut keyboard, at_end } = input;
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
     let mut leaving = false;
@@ -31,6 +48,12 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, pla
                 continue;
             }
             Typed::Interrupt => terminal::exit(INTERRUPTED),
+            Typed::End if at_end == AtEnd::Leave => {
+                wait(before, runtime);
+                // An error: it has left already.
+                let _ = host.leave();
+                return;
+            }
             Typed::End => {
                 if keyboard.is_attended() {
                     say("No more input: the peer serves on, Ctrl-C ends it".to_owned());
@@ -56,9 +79,7 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, pla
         };
         match (before.take(), &word) {
             (Some(_), Word::Quit) if leaving => terminal::exit(0),
-            (Some(reply), Word::Quit) => {
-                let _ = runtime.block_on(async { timeout(QUIT_WAITS, reply).await });
-            }
+            (Some(reply), Word::Quit) => wait(Some(reply), runtime),
             (Some(reply), _) => {
                 let _ = reply.blocking_recv();
             }

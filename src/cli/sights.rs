@@ -72,8 +72,10 @@ pub fn way(seen: &[Seen]) -> Vec<String> {
         let Seen::Hop { hop, peer, by, why, left, rtt_us, total_us, .. } = seen else { continue };
         let silent = if rtt_us.is_none() && !computed { "; does not answer" } else { "" };
         let (rtt, total) = (time(*rtt_us), time(*total_us));
-        if peer == owner {
-            last = (rtt.clone(), total.clone());
+        if peer == owner && *mode == Mode::Ring {
+            // Told as the end.
+            last = (rtt, total);
+            continue;
         }
         let why = format!("{}{silent}", reason(why, by, peer));
         rows.push(vec![hop.to_string(), peer.peer.clone(), why, distance(Id::new(left.0)), rtt, total]);
@@ -86,7 +88,8 @@ pub fn way(seen: &[Seen]) -> Vec<String> {
     };
     rows.push(vec!["=".into(), owner.peer.clone(), owns, UNKNOWN.into(), last.0, last.1]);
     let sides = [Side::Right, Side::Right, Side::Left, Side::Right, Side::Right, Side::Right];
-    let title = format!("{name} → place {}, {} {}", place.peer, geometry(*mode), these(met));
+    let size = if place.id().number().is_some() && *mode == Mode::Ring { " 0…255" } else { "" };
+    let title = format!("{name} → place {}, {}{size} {}", place.peer, geometry(*mode), these(met));
     let note =
         computed.then(|| format!("computed from the peers met: nobody was asked along this {} way", geometry(*mode)));
     let others: Vec<&str> =
@@ -132,7 +135,7 @@ fn reason(why: &SeenReason, by: &Who, to: &Who) -> String {
     match why {
         SeenReason::Successor => format!("successor of {}", by.peer),
         SeenReason::Finger { index, target } => {
-            let step = match Id::power_of_two(index - 1).number() {
+            let step = match by.id().clockwise_to(target.id()).number() {
                 Some(number) => format!("{}+{number}", by.peer),
                 None => format!("{}+2^{}", by.peer, index - 1),
             };
@@ -182,13 +185,13 @@ fn ago(millis: u64) -> String {
 
 /// On which side of its column a text stands.
 #[derive(Clone, Copy)]
-enum Side {
+pub enum Side {
     Left,
     Right,
 }
 
 /// Rows of equally many cells, in columns.
-fn table(rows: &[Vec<String>], sides: &[Side]) -> Vec<String> {
+pub fn table(rows: &[Vec<String>], sides: &[Side]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
     let line = |row: &Vec<String>| {
@@ -200,4 +203,83 @@ fn table(rows: &[Vec<String>], sides: &[Side]) -> Vec<String> {
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ground::Naming;
+    use crate::web::schema::Hex;
+
+    fn who(number: u8) -> Who {
+        Who::new(Naming::Numbered, Id::numbered(number))
+    }
+
+    fn hop(hop: usize, peer: u8, by: u8, why: SeenReason, left: u8, micros: [u64; 2]) -> Seen {
+        Seen::Hop {
+            hop,
+            peer: who(peer),
+            addr: "127.0.0.1:1".parse().unwrap(),
+            by: who(by),
+            why,
+            left: Hex(*Id::numbered(left).as_bytes()),
+            nearer: 0,
+            rtt_us: (micros[0] > 0).then_some(micros[0]),
+            total_us: (micros[1] > 0).then_some(micros[1]),
+        }
+    }
+
+    fn found(computed: bool, holders: &[u8]) -> Seen {
+        Seen::Found {
+            name: "report.pdf".into(),
+            place: who(12),
+            from: who(2),
+            mode: Mode::Ring,
+            computed,
+            owner: who(14),
+            owns_from: Some(who(10)),
+            holders: holders.iter().map(|number| who(*number)).collect(),
+            met: [2, 4, 5, 8, 9, 14, 15, 19].map(who).to_vec(),
+            asked: 8,
+        }
+    }
+
+    #[test]
+    fn a_way_is_told_hop_by_hop() {
+        let finger = SeenReason::Finger { index: 3, target: who(6) };
+        let seen = [
+            hop(1, 8, 2, finger, 4, [400, 400]),
+            hop(2, 9, 8, SeenReason::Successor, 3, [500, 900]),
+            hop(3, 14, 9, SeenReason::Successor, 254, [400, 1300]),
+            found(false, &[14, 15, 19]),
+        ];
+        assert_eq!(
+            way(&seen),
+            [
+                "report.pdf → place 12, ring 0…255 (peers 2 4 5 8 9 14 15 19)",
+                "hop  peer  why                            left     rtt   total",
+                "  0     2  asked here                       10       –  0.0 ms",
+                "  1     8  finger 3 of 2   (2+4 = 6 → 8)     4  0.4 ms  0.4 ms",
+                "  2     9  successor of 8                    3  0.5 ms  0.9 ms",
+                "  =    14  owns 10…14, has the file          –  0.4 ms  1.3 ms",
+                "copies on 15, 19",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_nobody_was_asked_is_said_to_be_computed() {
+        let lines = way(&[hop(1, 8, 2, SeenReason::Named, 4, [0, 0]), found(true, &[])]);
+        assert!(lines[1].starts_with("computed from the peers met: nobody was asked"), "{lines:?}");
+        assert!(lines[4].ends_with("named by 2                         4    –      –"), "{lines:?}");
+        assert!(lines[5].contains("does not have the file"), "{lines:?}");
+        let lines = way(&[hop(1, 8, 2, SeenReason::Named, 4, [0, 0]), found(false, &[])]);
+        assert!(lines[3].contains("named by 2; does not answer"), "{lines:?}");
+    }
+
+    #[test]
+    fn times_are_told_in_units_that_fit() {
+        assert_eq!([None, Some(0), Some(449)].map(time), ["–", "0.0 ms", "0.4 ms"]);
+        assert_eq!([0, 119_999, 120_000, 7_200_000].map(ago), ["0 s ago", "119 s ago", "2 min ago", "2 h ago"]);
+    }
 }

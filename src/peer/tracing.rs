@@ -62,6 +62,8 @@ pub(super) struct Tracing {
     steps: Vec<Asked>,
     /// Who was heard of first from whom.
     named: BTreeMap<Id, (Contact, Id)>,
+    /// It goes along first successors: each hop is named by the one before it.
+    hop_by_hop: bool,
 }
 
 /// A geometry, as people say it.
@@ -81,9 +83,11 @@ struct Asked {
 
 impl Tracing {
     /// One that begins, and knows these.
-    pub fn new(now: Moment, me: Contact, known: &[Contact], wanted: Option<Ruler>) -> Tracing {
+    pub fn new(now: Moment, me: Contact, overlay: &dyn Overlay, wanted: Option<Ruler>) -> Tracing {
+        let known = overlay.contacts();
         let named = known.iter().chain([&me]).map(|contact| (contact.id, (*contact, me.id))).collect();
-        Tracing { wanted, begun: now, holders: Holders::default(), steps: Vec::new(), named }
+        let hop_by_hop = overlay.next_hop().is_some();
+        Tracing { wanted, begun: now, holders: Holders::default(), steps: Vec::new(), named, hop_by_hop }
     }
 
     /// Somebody is asked the way.
@@ -101,16 +105,18 @@ impl Tracing {
         }
     }
 
-    fn hops(&self, geometry: Geometry, place: Id, all: &BTreeSet<Id>) -> Vec<Hop> {
-        let hop = |step: &Asked| {
-            let by = self.named.get(&step.to.id).map_or(step.to.id, |(_, by)| *by);
+    fn hops(&self, geometry: Geometry, me: Id, place: Id, all: &BTreeSet<Id>) -> Vec<Hop> {
+        let before = [me].into_iter().chain(self.steps.iter().map(|step| step.to.id));
+        let hop = |(before, step): (Id, &Asked)| {
+            let named_by = self.named.get(&step.to.id).map_or(before, |(_, by)| *by);
+            let by = if self.hop_by_hop { before } else { named_by };
             Hop {
                 round_trip: step.answered.map(|answered| answered.since(step.sent)),
                 total: step.answered.map(|answered| answered.since(self.begun)),
                 ..described(geometry, place, by, step.to, all)
             }
         };
-        self.steps.iter().map(hop).collect()
+        before.zip(&self.steps).map(hop).collect()
     }
 
     /// The way that another geometry would take from here.
@@ -144,7 +150,7 @@ impl Ruler {
 
 impl Peer {
     pub(super) fn start_trace(&mut self, now: Moment, ticket: Ticket, name: FileName, wanted: Option<Ruler>) {
-        let tracing = Tracing::new(now, self.me, &self.overlay.contacts(), wanted);
+        let tracing = Tracing::new(now, self.me, &*self.overlay, wanted);
         self.start_errand(now, ticket, name, Goal::Trace(Box::new(tracing)));
     }
 
@@ -179,7 +185,7 @@ impl Peer {
         let geometry = other.unwrap_or(own);
         let hops = match other {
             Some(other) => tracing.supposed(other, self.me.id, place, &all),
-            None => tracing.hops(own, place, &all),
+            None => tracing.hops(own, self.me.id, place, &all),
         };
         let best = tracing.holders.best(|_| true).filter(|best| !best.content.is_removed());
         let holders = best.map(|best| tracing.holders.of(&best, |_| true)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The options of peers in the foreground.
 
-use super::EXAMPLES;
 use super::kademlia::KademliaOptions;
+use super::{AtEnd, EXAMPLES};
 use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
 use crate::ground::{Contact, Naming};
 use crate::live::{Config, Folders, Identity, Kind, Limits, RingTuning};
@@ -42,19 +42,26 @@ pub struct Join {
     /// Seconds between two rounds of pings
     #[arg(value_parser = interval, default_value = "15")]
     interval: Duration,
+    #[command(flatten)]
+    place: PlaceOptions,
+    #[command(flatten)]
+    options: PeerOptions,
+}
+
+/// Where a peer listens, and whom it asks first.
+#[derive(Args)]
+pub struct PlaceOptions {
     /// A host of the network, where KNOWN is not given [default: none: create a network]
     #[arg(long, env = "P2P_REMOTE_HOST", value_name = "HOST[:PORT]")]
     remote: Option<String>,
     /// Where a peer without a number listens; all addresses of IPv4 and IPv6 where HOST is left out
     #[arg(long, env = "P2P_LISTEN", value_name = "[HOST]:PORT", default_value_t)]
     listen: Listen,
-    #[command(flatten)]
-    options: PeerOptions,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Peer options")]
-struct PeerOptions {
+pub struct PeerOptions {
     /// Working folder: sources of Store, copies that Request brings, the peer's own store in .p2p
     #[arg(long, env = "P2P_DIR", default_value = ".")]
     dir: PathBuf,
@@ -79,6 +86,9 @@ struct PeerOptions {
     /// Most bytes a second it receives in files
     #[arg(long, env = "P2P_LIMIT_DOWN", value_name = "BYTES", value_parser = rate)]
     limit_down: Option<u64>,
+    /// Leave, as with Quit, when standard input ends
+    #[arg(long)]
+    exit_on_eof: bool,
     #[command(flatten)]
     kademlia: KademliaOptions,
 }
@@ -113,6 +123,11 @@ pub fn check(matches: &ArgMatches) -> Result<(), String> {
 }
 
 impl Init {
+    /// What the end of its input means.
+    pub fn at_end(&self) -> AtEnd {
+        self.options.at_end()
+    }
+
     /// How the peer starts.
     pub fn config(self) -> Result<Config, String> {
         let range = self.options.range();
@@ -131,15 +146,20 @@ impl Init {
 }
 
 impl Join {
+    /// What the end of its input means.
+    pub fn at_end(&self) -> AtEnd {
+        self.options.at_end()
+    }
+
     /// How the peer starts.
     pub fn config(self) -> Result<Config, String> {
         let range = self.options.range();
         let own = match self.peer {
             Some(peer) => Own::named(peer, range)?,
-            None if self.options.kademlia.on => Own::nameless(self.listen),
+            None if self.options.kademlia.on => Own::nameless(self.place.listen),
             None => return Err("a peer of a ring has a number (p2p join 15 4); or say --kademlia".to_owned()),
         };
-        let known = match (self.known, &self.remote) {
+        let known = match (self.known, &self.place.remote) {
             (Some(known), _) => vec![known.addr(range)?],
             (None, Some(remote)) => resolve_all(remote, DEFAULT_PORT)?,
             (None, None) if self.options.kademlia.on => Vec::new(),
@@ -189,6 +209,10 @@ fn ring_of(own: Contact, first: Contact, second: Contact) -> Result<Vec<Contact>
 }
 
 impl PeerOptions {
+    fn at_end(&self) -> AtEnd {
+        if self.exit_on_eof { AtEnd::Leave } else { AtEnd::ServeOn }
+    }
+
     fn range(&self) -> Where {
         Where { host: self.host, base_port: self.base_port }
     }
@@ -261,7 +285,8 @@ fn quota(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "not a number of bytes: write 10G, 500M, or all its digits".to_owned())
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+/// Seconds between two rounds of pings.
+pub fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(interval) if interval >= SHORTEST_INTERVAL => Ok(interval),

@@ -123,7 +123,7 @@ fn exit_failed(code: Code) -> u8 {
 }
 
 /// Resolves to an exit code when we are told to end.
-async fn signalled() -> u8 {
+pub async fn signalled() -> u8 {
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
         // Then the system's own way of ending us is left.

@@ -180,7 +180,7 @@ impl Seen {
         let before = trace.met.iter().copied().filter(|id| *id != trace.owner);
         let before = before.min_by_key(|id| id.clockwise_to(trace.owner));
         // Right after the one before it.
-        let next = |id: Id| Who::new(naming, id.plus(Id::power_of_two(0)));
+        let next = |id: Id| Who::new(naming, id.plus(Id::power_of_two(unused_bits(naming))));
         let end = Seen::Found {
             name: trace.name.to_string(),
             place: Who::new(naming, trace.place),
@@ -217,7 +217,7 @@ fn contact(naming: Naming, known: &KnownContact) -> Seen {
     let role = |role: &Role| match *role {
         Role::Successor(index) => SeenRole::Successor(index),
         Role::Predecessor => SeenRole::Predecessor,
-        Role::Finger(index) => SeenRole::Finger(index),
+        Role::Finger(index) => SeenRole::Finger(index - unused_bits(naming)),
         Role::Bucket(index) => SeenRole::Bucket(index),
     };
     Seen::Contact {
@@ -236,7 +236,7 @@ fn hop(naming: Naming, at: usize, hop: &Hop) -> Seen {
         Reason::Successor => SeenReason::Successor,
         Reason::Finger(index) => {
             let target = hop.by.plus(Id::power_of_two(index - 1));
-            SeenReason::Finger { index, target: Who::new(naming, target) }
+            SeenReason::Finger { index: index - unused_bits(naming), target: Who::new(naming, target) }
         }
         Reason::Bucket(index) => SeenReason::Bucket { index },
         Reason::Named => SeenReason::Named,
@@ -251,6 +251,14 @@ fn hop(naming: Naming, at: usize, hop: &Hop) -> Seen {
         nearer: hop.nearer,
         rtt_us: hop.round_trip.map(micros),
         total_us: hop.total.map(micros),
+    }
+}
+
+/// How many of the lowest bits of all ids and places are zero.
+fn unused_bits(naming: Naming) -> usize {
+    match naming {
+        Naming::Numbered => Id::BITS - 8,
+        Naming::NumberedPeers | Naming::Hashed => 0,
     }
 }
 
