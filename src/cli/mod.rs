@@ -37,7 +37,7 @@ const TIMED_OUT: u8 = 124;
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
-        Ok(Wanted::Peer(config)) => peer::run(*config),
+        Ok(Wanted::Peer(config, web)) => peer::run(*config, web),
         Ok(Wanted::Client(client)) => client::run(client),
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),

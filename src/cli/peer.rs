@@ -7,7 +7,7 @@ use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, News};
-use crate::web::Server;
+use crate::web::{Server, Settings};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -25,20 +25,24 @@ const TERMINATE_WAITS: Duration = Duration::from_secs(8);
 const SCREEN_WAITS: Duration = Duration::from_millis(500);
 
 /// Runs a peer until it leaves, or is made to.
-pub fn run(config: Config) -> ExitCode {
+pub fn run(config: Config, web: Settings) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let code = runtime.block_on(serve(config));
+    let code = runtime.block_on(serve(config, web));
     // Not waiting for file work: what is durable has been told, the rest is void.
     runtime.shutdown_background();
     terminal::restore();
     code
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, web: Settings) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
+    let opened = match web.open().await {
+        Ok(opened) => opened,
+        Err(error) => return fail(&format!("Cannot start: {error}")),
+    };
     let (host, events) = match Host::start(config).await {
         Ok(started) => started,
         Err(error) => return fail(&cannot_start(&error, identity, naming, addr)),
@@ -51,8 +55,13 @@ async fn serve(config: Config) -> ExitCode {
         Ok(terminate) => terminate,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let server = Server::start(host.clone(), events.resubscribe(), naming, overlay);
+    let server = Server::start(host.clone(), events.resubscribe(), naming, overlay, opened);
     let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
+    if let Some((http, token)) =
+        server.as_ref().ok().and_then(|server| server.plate().http.zip(server.plate().token.clone()))
+    {
+        eprintln!("HTTP at http://{http}; what changes something takes the token in {}", token.display());
+    }
     let (keyboard, screen) = console::open();
     let printed = print_events(events, naming, screen.clone());
     read_words(keyboard, screen, host.clone(), overlay);

@@ -136,7 +136,7 @@ fn excuse(error: &StoreError) -> Reply {
         StoreError::Outdated(held) => Reply::Outdated(*held),
         StoreError::Damaged => Reply::Damaged,
         StoreError::Full(_) => Reply::Refused("no space left on its disk".to_owned()),
-        StoreError::Quota { .. } => Reply::Refused("its quota is used up".to_owned()),
+        StoreError::Quota { .. } => Reply::Refused("no room left in its quota".to_owned()),
         StoreError::InUse(_)
         | StoreError::Earlier(_)
         | StoreError::Later(_)

@@ -7,6 +7,7 @@ mod peer;
 
 use super::simulate::Sim;
 use crate::live::Config;
+use crate::web::Settings;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{Client, SealKeyFile};
@@ -58,8 +59,8 @@ enum Task {
 
 /// What a command line wants.
 pub enum Wanted {
-    /// A running peer.
-    Peer(Box<Config>),
+    /// A running peer, and how it can be asked.
+    Peer(Box<Config>, Settings),
     /// Something that a running peer does.
     Client(Client),
     /// A key file.
@@ -81,9 +82,9 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         (matches, _) => matches?,
     };
     let given = |check: fn(&ArgMatches) -> Result<(), String>| check(matches.subcommand().expect("one is required").1);
-    let (name, config) = match CommandLine::from_arg_matches(&matches)?.task {
-        Task::Init(init) => ("init", given(peer::check).and_then(|()| init.config())),
-        Task::Join(join) => ("join", given(peer::check).and_then(|()| join.config())),
+    let (name, web, config) = match CommandLine::from_arg_matches(&matches)?.task {
+        Task::Init(init) => ("init", init.web(), given(peer::check).and_then(|()| init.config())),
+        Task::Join(join) => ("join", join.web(), given(peer::check).and_then(|()| join.config())),
         Task::Client(client) => {
             let name = matches.subcommand_name().expect("one is required");
             let task = command.find_subcommand_mut(name).expect("it was just parsed");
@@ -94,7 +95,7 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         Task::Dht(dht) => return Ok(Wanted::Dht(dht)),
         Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
     };
-    config.map(|config| Wanted::Peer(Box::new(config))).map_err(|reason| {
+    config.map(|config| Wanted::Peer(Box::new(config), web)).map_err(|reason| {
         let task = command.find_subcommand_mut(name).expect("it was just parsed");
         task.error(ErrorKind::ValueValidation, reason)
     })
@@ -135,7 +136,7 @@ mod tests {
     /// The peer that a command line wants.
     pub fn read(line: &str) -> Result<Config, clap::Error> {
         parse(line.split_whitespace()).map(|wanted| match wanted {
-            Wanted::Peer(config) => *config,
+            Wanted::Peer(config, _) => *config,
             Wanted::Client(_) | Wanted::SealKey(_) | Wanted::Dht(_) | Wanted::Sim(_) => panic!("{line} starts no peer"),
         })
     }
