@@ -42,7 +42,7 @@ const TIMED_OUT: u8 = 124;
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
-        Ok(Wanted::Peer(config, at_end)) => peer::run(*config, at_end),
+        Ok(Wanted::Peer(config, web, at_end)) => peer::run(*config, web, at_end),
         Ok(Wanted::Client(client)) => client::run(client),
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),

@@ -8,7 +8,7 @@ use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, News};
-use crate::web::{self, Plate, Server};
+use crate::web::{self, Plate, Server, Settings};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,20 +27,24 @@ const TERMINATE_WAITS: Duration = Duration::from_secs(8);
 const SCREEN_WAITS: Duration = Duration::from_millis(500);
 
 /// Runs a peer until it leaves, or is made to.
-pub fn run(config: Config, at_end: AtEnd) -> ExitCode {
+pub fn run(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let code = runtime.block_on(serve(config, at_end));
+    let code = runtime.block_on(serve(config, web, at_end));
     // Not waiting for file work: what is durable has been told, the rest is void.
     runtime.shutdown_background();
     terminal::restore();
     code
 }
 
-async fn serve(config: Config, at_end: AtEnd) -> ExitCode {
+async fn serve(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
+    let opened = match web.open().await {
+        Ok(opened) => opened,
+        Err(error) => return fail(&format!("Cannot start: {error}")),
+    };
     let (host, events) = match Host::start(config).await {
         Ok(started) => started,
         Err(error) => return fail(&cannot_start(&error, identity, naming, addr)),
@@ -53,8 +57,13 @@ async fn serve(config: Config, at_end: AtEnd) -> ExitCode {
         Ok(terminate) => terminate,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let server = Server::start(host.clone(), events.resubscribe(), naming, overlay);
+    let server = Server::start(host.clone(), events.resubscribe(), naming, overlay, opened);
     let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
+    if let Some((http, token)) =
+        server.as_ref().ok().and_then(|server| server.plate().http.zip(server.plate().token.clone()))
+    {
+        eprintln!("HTTP at http://{http}; what changes something takes the token in {}", token.display());
+    }
     let (keyboard, screen) = console::open();
     let printed = print_events(events, naming, screen.clone());
     let plate = web::plate(&host, naming, overlay, PathBuf::new());

@@ -158,8 +158,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// It cannot be begun before the peer knows what is its own to keep.
-    pub(super) fn is_about_places(&self) -> bool {
+    /// It looks for a place in the network: it cannot be begun before the peer knows what is its own to keep.
+    pub fn is_about_places(&self) -> bool {
         !matches!(self, Command::Leave | Command::Contacts | Command::Ping(_))
     }
 }

@@ -1,19 +1,22 @@
 //! The routes by which people look: whom the peer knows, how fast somebody answers, which way a lookup takes.
 
 use super::answers::Subject;
-use super::routes::{Control, Shared, about_file, refuse, wish};
+use super::replies::refuse;
+use super::routes::{Route, Shared, about_file, wish};
 use super::schema::looking::{FindWish, PingWish};
 use crate::peer::{Ruler, Whom};
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use std::sync::Arc;
 
 /// These routes.
-pub fn routes() -> Router<Arc<Control>> {
-    Router::new().route("/v1/contacts", get(contacts)).route("/v1/ping", post(ping)).route("/v1/find", post(find))
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route { path: "/v1/contacts", methods: &["get"], handler: get(contacts) },
+        Route { path: "/v1/ping", methods: &["post"], handler: post(ping) },
+        Route { path: "/v1/find", methods: &["post"], handler: post(find) },
+    ]
 }
 
 async fn contacts(State(control): Shared) -> Response {

@@ -25,7 +25,11 @@ pub async fn running() -> Result<Vec<Plate>, FolderError> {
     for path in plates_in(&folder) {
         match read(&path) {
             Some(plate) if is_alive(&plate.socket).await => found.push(plate),
-            Some(plate) => remove(&path, &plate.socket),
+            Some(plate) => {
+                // Only what we would have made: a plate is a file that anybody's program may have written.
+                let _ = fs::remove_file(token_path(&folder, plate.pid));
+                remove(&path, &plate.socket);
+            }
             // Perhaps a later program's.
             None => {}
         }
@@ -73,6 +77,11 @@ pub fn leave(plate: &Plate) -> Result<PathBuf, super::ServeError> {
     };
     write().map_err(|error: io::Error| super::ServeError::Socket { path: path.clone(), error })?;
     Ok(path)
+}
+
+/// Where a peer's token lies, for who may change something over TCP.
+pub fn token_path(folder: &Path, pid: u32) -> PathBuf {
+    folder.join(format!("{pid}.token"))
 }
 
 /// Removes a plate and its socket.

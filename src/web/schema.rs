@@ -85,6 +85,12 @@ pub struct Plate {
     pub pid: u32,
     /// Where it takes commands.
     pub socket: PathBuf,
+    /// Where it answers HTTP, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// The file with what requests there have to show that change something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<PathBuf>,
 }
 
 /// Who is near what.
@@ -116,6 +122,63 @@ pub enum Object {
     /// Something has begun.
     #[serde(rename = "phase")]
     Phase(Phase),
+    /// Somebody's search for a file came by this peer.
+    #[serde(rename = "hop")]
+    Hop {
+        /// The file's name.
+        name: String,
+        /// What for.
+        search: Search,
+        /// It goes on from here; if not, it ends here.
+        passes: bool,
+    },
+    /// A file is on its way.
+    #[serde(rename = "progress")]
+    Progress {
+        /// The file's name.
+        file: String,
+        /// How much of it is here.
+        bytes: u64,
+        /// All of it.
+        total: u64,
+        /// How fast it comes.
+        bytes_per_s: u64,
+        /// Seconds until all is here; none: nothing comes.
+        eta_s: Option<u64>,
+    },
+    /// A peer takes part, perhaps this one.
+    #[serde(rename = "peer.joined")]
+    PeerJoined {
+        /// Who.
+        peer: Who,
+        /// Who comes after this peer, if it is the one, and there is such a thing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        successors: Vec<Who>,
+    },
+    /// A successor is dead.
+    #[serde(rename = "peer.dead")]
+    PeerDead {
+        /// Who.
+        peer: Who,
+    },
+    /// A successor said goodbye.
+    #[serde(rename = "peer.left")]
+    PeerLeft {
+        /// Who.
+        peer: Who,
+    },
+    /// Others come after this peer than before.
+    #[serde(rename = "successors")]
+    Successors {
+        /// The nearest first.
+        successors: Vec<Who>,
+    },
+    /// Whoever reads was too slow, or came too late.
+    #[serde(rename = "missed")]
+    Missed {
+        /// How many objects are not told.
+        events: u64,
+    },
     /// Somebody holds a version of a file.
     #[serde(rename = "copy")]
     Copy {
@@ -171,7 +234,7 @@ pub enum Object {
     Fetched {
         /// Its name.
         name: String,
-        /// Where it was put.
+        /// Where it was put; empty where only whoever asked knows.
         path: String,
         /// Who had it.
         from: Who,
@@ -231,6 +294,28 @@ pub enum Object {
     /// What people look at.
     #[serde(untagged)]
     Seen(Seen),
+}
+
+/// An object as it is told to many: in the stream of events, and in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Counts up from one, in each run of the peer.
+    pub id: u64,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub object: Object,
+}
+
+/// What somebody looks for a file's place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Search {
+    /// To keep it there.
+    Store,
+    /// To have it from there.
+    Request,
 }
 
 /// What has begun.

@@ -11,6 +11,7 @@ mod peer;
 
 use super::simulate::Sim;
 use crate::live::Config;
+use crate::web::Settings;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -99,8 +100,8 @@ enum Task {
 
 /// What a command line wants.
 pub enum Wanted {
-    /// A running peer.
-    Peer(Box<Config>, AtEnd),
+    /// A running peer, how it can be asked, and what the end of its input means.
+    Peer(Box<Config>, Settings, AtEnd),
     /// Something that a running peer does.
     Client(Client),
     /// A key file.
@@ -143,9 +144,9 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         (matches, _) => matches?,
     };
     let given = |check: fn(&ArgMatches) -> Result<(), String>| check(matches.subcommand().expect("one is required").1);
-    let (name, (config, at_end)) = match CommandLine::from_arg_matches(&matches)?.task {
-        Task::Init(init) => ("init", init.at_end().with(given(peer::check).and_then(|()| init.config()))),
-        Task::Join(join) => ("join", join.at_end().with(given(peer::check).and_then(|()| join.config()))),
+    let (name, (web, at_end), config) = match CommandLine::from_arg_matches(&matches)?.task {
+        Task::Init(init) => ("init", init.manner(), given(peer::check).and_then(|()| init.config())),
+        Task::Join(join) => ("join", join.manner(), given(peer::check).and_then(|()| join.config())),
         Task::Client(client) => {
             let name = matches.subcommand_name().expect("one is required");
             let task = command.find_subcommand_mut(name).expect("it was just parsed");
@@ -165,16 +166,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         Task::Man { dir: None } => return Ok(Wanted::Text(pages::first(CommandLine::command()))),
         Task::Man { dir: Some(dir) } => return Ok(Wanted::Man(dir, pages::all(CommandLine::command()))),
     };
-    config.map(|config| Wanted::Peer(Box::new(config), at_end)).map_err(|reason| {
+    config.map(|config| Wanted::Peer(Box::new(config), web, at_end)).map_err(|reason| {
         let task = command.find_subcommand_mut(name).expect("it was just parsed");
         task.error(ErrorKind::ValueValidation, reason)
     })
-}
-
-impl AtEnd {
-    fn with<T>(self, other: T) -> (T, AtEnd) {
-        (other, self)
-    }
 }
 
 /// Whose usage to tell, if something is wrong: the innermost command that is named.
@@ -212,7 +207,7 @@ mod tests {
     /// The peer that a command line wants.
     pub fn read(line: &str) -> Result<Config, clap::Error> {
         parse(line.split_whitespace()).map(|wanted| match wanted {
-            Wanted::Peer(config, _) => *config,
+            Wanted::Peer(config, ..) => *config,
             _ => panic!("{line} starts no peer"),
         })
     }

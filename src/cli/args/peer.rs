@@ -7,9 +7,10 @@ use crate::ground::{Contact, Naming};
 use crate::live::{Config, Folders, Identity, Kind, Limits, RingTuning};
 use crate::peer::Start;
 use crate::store::scrub::Pace;
+use crate::web::Settings;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,15 @@ pub struct PeerOptions {
     /// Leave, as with Quit, when standard input ends
     #[arg(long)]
     exit_on_eof: bool,
+    /// Answer HTTP there over TCP too; at this machine alone where HOST is left out [default: only at a Unix socket]
+    #[arg(long, env = "P2P_HTTP", value_name = "[HOST:]PORT", value_parser = http_addr)]
+    http: Option<SocketAddr>,
+    /// A name by which HTTP is asked for here, apart from localhost and addresses; once for each
+    #[arg(long, env = "P2P_HTTP_HOST", value_name = "NAME", value_delimiter = ',')]
+    http_host: Vec<String>,
+    /// Write what happens into this file too: a JSON object a line
+    #[arg(long, env = "P2P_LOG_JSON", value_name = "FILE")]
+    log_json: Option<PathBuf>,
     #[command(flatten)]
     kademlia: KademliaOptions,
 }
@@ -123,9 +133,9 @@ pub fn check(matches: &ArgMatches) -> Result<(), String> {
 }
 
 impl Init {
-    /// What the end of its input means.
-    pub fn at_end(&self) -> AtEnd {
-        self.options.at_end()
+    /// How it can be asked, and what the end of its input means.
+    pub fn manner(&self) -> (Settings, AtEnd) {
+        self.options.manner()
     }
 
     /// How the peer starts.
@@ -146,9 +156,9 @@ impl Init {
 }
 
 impl Join {
-    /// What the end of its input means.
-    pub fn at_end(&self) -> AtEnd {
-        self.options.at_end()
+    /// How it can be asked, and what the end of its input means.
+    pub fn manner(&self) -> (Settings, AtEnd) {
+        self.options.manner()
     }
 
     /// How the peer starts.
@@ -209,8 +219,9 @@ fn ring_of(own: Contact, first: Contact, second: Contact) -> Result<Vec<Contact>
 }
 
 impl PeerOptions {
-    fn at_end(&self) -> AtEnd {
-        if self.exit_on_eof { AtEnd::Leave } else { AtEnd::ServeOn }
+    fn manner(&self) -> (Settings, AtEnd) {
+        let web = Settings { http: self.http, names: self.http_host.clone(), log: self.log_json.clone() };
+        (web, if self.exit_on_eof { AtEnd::Leave } else { AtEnd::ServeOn })
     }
 
     fn range(&self) -> Where {
@@ -283,6 +294,13 @@ fn quota(text: &str) -> Result<u64, String> {
     let (digits, unit) = units.into_iter().find_map(unit).unwrap_or((text, 1));
     let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     bytes.ok_or_else(|| "not a number of bytes: write 10G, 500M, or all its digits".to_owned())
+}
+
+/// An address, or a port of this machine alone.
+fn http_addr(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    let addr = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|_| text.parse());
+    addr.map_err(|_| "not an address: write 8080, 127.0.0.1:8080, or [::]:8080".to_owned())
 }
 
 /// Seconds between two rounds of pings.
@@ -418,6 +436,18 @@ mod tests {
         }
         for text in ["ten", "G", "-1", "1.5G", "10GB", "99999999999T"] {
             assert!(refused(&format!("p2p init 2 --quota {text}")).contains("--quota"), "{text}");
+        }
+    }
+
+    #[test]
+    fn http_is_answered_at_this_machine_alone_unless_an_address_says_otherwise() {
+        let places =
+            [("8080", "127.0.0.1:8080"), (":0", "127.0.0.1:0"), ("0.0.0.0:1", "0.0.0.0:1"), ("[::1]:8", "[::1]:8")];
+        for (text, addr) in places {
+            assert_eq!(http_addr(text), Ok(addr.parse().unwrap()), "{text}");
+        }
+        for text in ["", "localhost:80", "127.0.0.1", "70000"] {
+            assert!(refused(&format!("p2p init 2 --http={text}")).contains("--http"), "{text}");
         }
     }
 

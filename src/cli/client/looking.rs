@@ -102,7 +102,7 @@ pub fn get(get: &Get, link: &Link) -> Result<Outcome, Trouble> {
 pub fn status(link: &Link) -> Result<Outcome, Trouble> {
     link.get("/v1/status", |line| {
         link.show(&line, |object| match object {
-            Object::Status(plate) => vec![show::status(plate)],
+            Object::Status(plate) => show::status(plate),
             _ => Vec::new(),
         });
     })

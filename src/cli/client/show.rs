@@ -42,9 +42,11 @@ pub fn removed(file: &FileVersion, holders: &[Who], wanted: usize) -> String {
     format!("removed {}   {} of {} know", file.name, holders.len(), counted(wanted, "peer"))
 }
 
-/// `peer 4`, and what it is.
-pub fn status(plate: &Plate) -> String {
-    web::described(plate)
+/// `peer 4`, and what it is; where it answers HTTP.
+pub fn status(plate: &Plate) -> Vec<String> {
+    let http = plate.http.zip(plate.token.as_ref());
+    let http = http.map(|(addr, token)| format!("http://{addr}  token in {}", token.display()));
+    [web::described(plate)].into_iter().chain(http).collect()
 }
 
 /// The copies of a reply, each holder's together, in the order they were told in.

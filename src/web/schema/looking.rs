@@ -71,7 +71,7 @@ pub enum Seen {
         attempts: u32,
     },
     /// A peer on the way.
-    #[serde(rename = "hop")]
+    #[serde(rename = "find.hop")]
     Hop {
         /// From 1.
         hop: usize,
@@ -93,7 +93,7 @@ pub enum Seen {
         total_us: Option<u64>,
     },
     /// The end of the way.
-    #[serde(rename = "found")]
+    #[serde(rename = "find.end")]
     Found {
         /// The file's name.
         name: String,
