@@ -1,5 +1,6 @@
 //! Looks typed at a running peer: the same calls and the same tables as those of the one-shot commands.
 
+use super::client::{self, Link};
 use super::console::Screen;
 use super::tell::Line;
 use super::words::Look;
@@ -9,12 +10,55 @@ use crate::live::{Host, Reply};
 use crate::peer::{Answer, Ruler};
 use crate::web::schema::Seen;
 use crate::web::{self, Plate};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use tokio::runtime::Handle;
+
+/// Where looks are typed.
+pub struct Looker<'l> {
+    pub host: &'l Host,
+    pub plate: &'l Plate,
+    pub screen: &'l Screen,
+    pub runtime: &'l Handle,
+    /// What happens is being shown, until this is unset.
+    pub watching: Option<Arc<AtomicBool>>,
+}
+
+impl Looker<'_> {
+    /// Shows what happens from now on; or no more, if it was shown.
+    fn watch(&mut self, kinds: Vec<String>) {
+        if let Some(watching) = self.watching.take() {
+            watching.store(false, Ordering::Relaxed);
+            return self.screen.print(&Line::Out("What happens is not shown any more".to_owned()));
+        }
+        let watching = Arc::new(AtomicBool::new(true));
+        self.watching = Some(watching.clone());
+        let (link, screen) = (Link::to(self.plate.clone(), self.runtime.clone()), self.screen.clone());
+        thread::spawn(move || {
+            let ended = client::listen(&link, None, &kinds, |line| {
+                let wanted = watching.load(Ordering::Relaxed);
+                if wanted {
+                    screen.print(&Line::Out(line.to_owned()));
+                }
+                wanted
+            });
+            if let Err(trouble) = ended {
+                screen.print(&Line::Aside(trouble.message));
+            }
+        });
+    }
+}
 
 /// Begins a look, and shows what was seen as soon as it is. The reply ends when that is shown. An error: why it was not
 /// begun.
-pub fn begin(look: Look, host: &Host, plate: &Plate, screen: &Screen) -> Result<Option<Reply>, String> {
+pub fn begin(look: Look, looker: &mut Looker) -> Result<Option<Reply>, String> {
+    let Looker { host, plate, screen, .. } = *looker;
     let begun = match &look {
+        Look::Watch(kinds) => {
+            looker.watch(kinds.clone());
+            return Ok(None);
+        }
         Look::Status => {
             screen.print(&Line::Out(web::described(plate)));
             return Ok(None);

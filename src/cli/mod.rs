@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod completing;
 mod console;
 mod dht;
 mod doctor;

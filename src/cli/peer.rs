@@ -1,6 +1,7 @@
 //! One peer in the foreground: its news on the screen, its commands from the keyboard.
 
 use super::args::AtEnd;
+use super::completing::Names;
 use super::console::{self, Screen};
 use super::repl::{self, INTERRUPTED, Input};
 use super::tell::{self, Line};
@@ -64,9 +65,11 @@ async fn serve(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
     {
         eprintln!("HTTP at http://{http}; what changes something takes the token in {}", token.display());
     }
-    let (keyboard, screen) = console::open();
-    let printed = print_events(events, naming, screen.clone());
-    let plate = web::plate(&host, naming, overlay, PathBuf::new());
+    let names = Names::default();
+    let (keyboard, screen) = console::open(names.clone());
+    let printed = print_events(events, naming, screen.clone(), names);
+    let unasked = || web::plate(&host, naming, overlay, PathBuf::new());
+    let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
     let input = Input { keyboard, at_end };
     read_words(input, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, terminate, printed).await;
@@ -83,7 +86,12 @@ fn catch_signals() -> Result<Signal, Box<dyn Error>> {
 }
 
 /// Prints everything on a thread of its own, because a screen may block. Resolves to the exit code when the peer is gone.
-fn print_events(mut events: broadcast::Receiver<Event>, naming: Naming, screen: Screen) -> oneshot::Receiver<ExitCode> {
+fn print_events(
+    mut events: broadcast::Receiver<Event>,
+    naming: Naming,
+    screen: Screen,
+    names: Names,
+) -> oneshot::Receiver<ExitCode> {
     let (done, printed) = oneshot::channel();
     thread::spawn(move || {
         let code = loop {
@@ -95,6 +103,7 @@ fn print_events(mut events: broadcast::Receiver<Event>, naming: Naming, screen: 
                 }
                 Err(broadcast::error::RecvError::Closed) => break ExitCode::SUCCESS,
             };
+            tell::names(&event).into_iter().for_each(|name| names.hear_of(name.as_str()));
             tell::lines(naming, &event).iter().for_each(|line| screen.print(line));
             if let Some(code) = last_word(&event) {
                 break code;

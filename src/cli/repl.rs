@@ -2,9 +2,10 @@
 
 use super::args::AtEnd;
 use super::console::{Keyboard, Screen, Typed};
+use super::looks::{self, Looker};
 use super::tell::Line;
+use super::terminal;
 use super::words::Word;
-use super::{looks, terminal};
 use crate::live::{Host, Kind, Reply};
 use crate::web::Plate;
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
     let mut leaving = false;
+    let mut looker = Looker { host, plate, screen, runtime, watching: None };
     loop {
         let line = match keyboard.next() {
             Typed::Line(line) => line,
@@ -95,7 +97,7 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
             Word::Set { key, value } => host.set(&key, value.as_bytes()),
             Word::Get(key) => host.get(&key),
             Word::Look(look) => {
-                match looks::begin(look, host, plate, screen) {
+                match looks::begin(look, &mut looker) {
                     Ok(reply) if !keyboard.is_attended() => before = reply,
                     Ok(_) => {}
                     Err(reason) => say(reason),

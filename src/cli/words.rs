@@ -54,6 +54,8 @@ pub enum Look {
     Peers,
     /// How fast this peer answers.
     Ping(String),
+    /// What happens here, only of these kinds if some are named, until the same word again.
+    Watch(Vec<String>),
     /// The way to who keeps a file.
     Find {
         /// The file's name.
@@ -68,7 +70,7 @@ pub enum Look {
 pub enum BadLine {
     /// Its first word is none of ours.
     #[error(
-        "The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, find NAME, status, ring, peers, ping PEER, clear, help, Quit"
+        "The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, find NAME, status, ring, peers, ping PEER, watch, clear, help, Quit"
     )]
     Unknown,
     /// A ping without somebody.
@@ -87,7 +89,7 @@ pub enum BadLine {
 
 impl Word {
     /// What [`Word::Help`] shows: each word, and what it does.
-    pub const HELP: [&str; 16] = [
+    pub const HELP: [&str; 17] = [
         "Store FILE     keeps a file in the network",
         "Request NAME   brings a file here",
         "rm NAME        lets nobody find a file any more",
@@ -101,6 +103,7 @@ impl Word {
         "ring           shows whom this peer knows, in the order of the ring or bucket by bucket",
         "peers          shows whom this peer knows, and how fast each answers",
         "ping PEER      shows how fast a peer answers",
+        "watch          shows what happens as the commands and programs are told, until watch again",
         "clear          clears the screen",
         "help           shows these words",
         "Quit           hands over, says goodbye, ends",
@@ -136,6 +139,7 @@ impl Word {
             ("peers", "") => Word::Look(Look::Peers),
             ("ping", peer) if peer.is_empty() || peer.contains(char::is_whitespace) => return Err(BadLine::Peerless),
             ("ping", peer) => Word::Look(Look::Ping(peer.to_owned())),
+            ("watch", kinds) => Word::Look(Look::Watch(kinds.split_whitespace().map(str::to_owned).collect())),
             ("help", "") => Word::Help,
             ("clear", "") => Word::Clear,
             ("quit", "") => Word::Quit,
@@ -242,6 +246,7 @@ mod tests {
         assert_eq!(look("find --as ring"), find("--as ring", None), "a file may be called so");
         assert_eq!((look("Ring"), look("peers"), look("status")), (Look::Ring, Look::Peers, Look::Status));
         assert_eq!(look("ping 4"), Look::Ping("4".to_owned()));
+        assert_eq!(look("watch peer  file"), Look::Watch(vec!["peer".to_owned(), "file".to_owned()]));
         assert_eq!(parse("find"), Err(BadLine::Nameless("find")));
         assert_eq!((parse("ping"), parse("ping 4 5")), (Err(BadLine::Peerless), Err(BadLine::Peerless)));
         assert_eq!(parse("ring 4"), Err(BadLine::Unknown));

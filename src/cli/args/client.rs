@@ -1,8 +1,8 @@
 //! The options of one-shot commands, which a running peer carries out.
 
 use super::dht::timeout;
-use super::looking::{Find, Peers, Ping, Ring};
-use clap::{Args, Subcommand};
+use super::looking::{Find, Peers, Ping, Ring, Watch};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,6 +95,8 @@ pub enum Client {
     Find(Find),
     /// Find out how fast a peer answers
     Ping(Ping),
+    /// Show what happens at a peer, until Ctrl-C
+    Watch(Watch),
     /// Let a peer hand over, say goodbye and end
     Quit(Quit),
 }
@@ -113,6 +115,20 @@ pub struct Asking {
     /// Seconds until it is given up, with exit code 124 [default: never]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     pub timeout: Option<Duration>,
+    /// Whether progress bars and what goes on have colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When there are colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// At a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also there
+    Always,
+    /// Nowhere
+    Never,
 }
 
 /// What opens a sealed file.
@@ -280,6 +296,7 @@ impl Client {
             | Client::Peers(Peers { asking })
             | Client::Find(Find { asking, .. })
             | Client::Ping(Ping { asking, .. })
+            | Client::Watch(Watch { asking, .. })
             | Client::Quit(Quit { asking }) => asking,
         }
     }
@@ -306,6 +323,7 @@ impl Client {
             | Client::Peers(_)
             | Client::Find(_)
             | Client::Ping(_)
+            | Client::Watch(_)
             | Client::Quit(_) => Ok(()),
         }
     }

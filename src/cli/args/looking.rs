@@ -29,6 +29,13 @@ Examples:
 
 The exit code tells: 0 it answers, 4 it does not.";
 
+const WATCH: &str = "\
+Examples:
+  p2p watch                                  What happens at the peer, as it happens
+  p2p watch peer                             Who comes, leaves and dies
+  p2p watch file.stored file.fetched
+  p2p watch --since 0 --json                 From the first that is kept on, one JSON object a line";
+
 /// The contacts of a peer, where they are.
 #[derive(Args, Debug)]
 #[command(before_help = RING)]
@@ -64,6 +71,19 @@ pub struct Find {
 pub struct Ping {
     /// Its number, the first digits of its id, or HOST:PORT
     pub peer: String,
+    #[command(flatten)]
+    pub asking: Asking,
+}
+
+/// What happens, to be shown.
+#[derive(Args, Debug)]
+#[command(before_help = WATCH)]
+pub struct Watch {
+    /// Only these: peer.dead, file.stored, …; or all of a group: peer, file
+    pub kinds: Vec<String>,
+    /// Begin with what was told after this number, as far as the peer keeps it
+    #[arg(long, value_name = "NUMBER")]
+    pub since: Option<u64>,
     #[command(flatten)]
     pub asking: Asking,
 }

@@ -41,6 +41,11 @@ impl Link {
         Ok(Link { plate, runtime: runtime.clone(), json: asking.json })
     }
 
+    /// To a peer that is found already, for people.
+    pub fn to(plate: Plate, runtime: Handle) -> Link {
+        Link { plate, runtime, json: false }
+    }
+
     /// How people call it.
     pub fn name(&self) -> &str {
         &self.plate.name
@@ -62,22 +67,38 @@ impl Link {
         self.ask(Method::GET, route, Vec::new(), each)
     }
 
-    fn ask(&self, method: Method, route: &str, body: Vec<u8>, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
-        let request = Request::builder()
-            .method(method)
-            .uri(route)
-            .header(header::HOST, "localhost")
-            .body(Full::new(Bytes::from(body)))
-            .expect("our routes make requests");
-        self.runtime.block_on(exchange(&self.plate, request, each))
+    /// Asks for what has no end, and hands on each line as it comes, as long as more is wanted. Fails when it ends all the
+    /// same.
+    pub fn listen(&self, route: &str, mut more: impl FnMut(&str) -> bool) -> Result<(), Trouble> {
+        let request = self.request(Method::GET, route, Vec::new());
+        self.runtime.block_on(read(&self.plate, request, |text| (!more(text)).then_some(())))
+    }
+
+    fn ask(&self, method: Method, route: &str, body: Vec<u8>, mut each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+        let request = self.request(method, route, body);
+        let last = read(&self.plate, request, |text| match serde_json::from_str(text).ok() {
+            Some(Object::Done { outcome }) => Some(Ok(outcome)),
+            Some(Object::Error(trouble)) => Some(Err(trouble)),
+            object => {
+                each(Line { text, object: object.as_ref() });
+                None
+            }
+        });
+        self.runtime.block_on(last)?
+    }
+
+    fn request(&self, method: Method, route: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
+        let request = Request::builder().method(method).uri(route).header(header::HOST, "localhost");
+        request.body(Full::new(Bytes::from(body))).expect("our routes make requests")
     }
 }
 
-async fn exchange(
+/// Reads a reply line by line, until one of them is the last.
+async fn read<T>(
     plate: &Plate,
     request: Request<Full<Bytes>>,
-    mut each: impl FnMut(Line),
-) -> Result<Outcome, Trouble> {
+    mut last: impl FnMut(&str) -> Option<T>,
+) -> Result<T, Trouble> {
     let stream = UnixStream::connect(&plate.socket).await.map_err(|error| lost(plate, error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(plate, error))?;
     task::spawn(connection);
@@ -89,11 +110,8 @@ async fn exchange(
         waiting.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
-            let text = String::from_utf8_lossy(&line[..end]);
-            match serde_json::from_str(&text).ok() {
-                Some(Object::Done { outcome }) => return Ok(outcome),
-                Some(Object::Error(trouble)) => return Err(trouble),
-                object => each(Line { text: &text, object: object.as_ref() }),
+            if let Some(last) = last(&String::from_utf8_lossy(&line[..end])) {
+                return Ok(last);
             }
         }
         if waiting.len() > MAX_LINE_BYTES {

@@ -1,5 +1,6 @@
 //! Commands without files of ours: each asks, and shows what comes.
 
+use super::bars;
 use super::link::{Line, Link};
 use super::show::{self, Files, Holders};
 use super::{name_of, say};
@@ -165,6 +166,8 @@ impl Link {
     pub fn show(&self, line: &Line, results: impl FnOnce(&Object) -> Vec<String>) {
         match line.object {
             _ if self.json => say(line.text),
+            Some(object) if bars::show(object) => {}
+            Some(Object::Progress { .. }) => {}
             Some(Object::Phase(phase)) => show::phase(phase),
             Some(object) => show::results(&results(object)),
             // A later peer's: nothing that we could say.

@@ -1,28 +1,21 @@
 //! What people read of a reply: results on standard output, all else on standard error.
 
-use super::say;
+use super::{bars, say};
 use crate::cli::tell::{clean, size};
 use crate::ground::{Copy, Id, Manifest};
 use crate::web::schema::{FileVersion, Object, Phase, Trouble, Who};
 use crate::web::{self, Plate, counted};
-use std::io::{self, IsTerminal as _};
 
 /// What goes on. Progress is for who watches; what went wrong is for everybody.
 pub fn phase(phase: &Phase) {
-    let line = match phase {
+    match phase {
         Phase::HolderFailed { name, holder, reason } => {
-            return aside(&format!("{name} from peer {}: {reason}; the next peer is asked", holder.peer));
+            aside(&format!("{name} from peer {}: {reason}; the next peer is asked", holder.peer));
         }
         Phase::Repairing { name, good, wanted } => {
-            return aside(&format!("{name}: {good} of {} good, waiting for the others", copies(*wanted)));
+            aside(&format!("{name}: {good} of {} good, waiting for the others", copies(*wanted)));
         }
-        Phase::Searching { name } => format!("{name}: looking for its place"),
-        Phase::Sending { name, to } => format!("{name}: to peer {}", to.peer),
-        Phase::Receiving { name, from } => format!("{name}: from peer {}", from.peer),
-        Phase::Leaving => "handing over".to_owned(),
-    };
-    if io::stderr().is_terminal() {
-        aside(&line);
+        Phase::Searching { .. } | Phase::Sending { .. } | Phase::Receiving { .. } | Phase::Leaving => {}
     }
 }
 
@@ -97,6 +90,7 @@ pub fn results(lines: &[String]) {
 
 /// Something beside the results.
 pub fn aside(line: &str) {
+    bars::close();
     eprintln!("{}", clean(line));
 }
 
