@@ -76,6 +76,7 @@ impl Teller {
             News::StoreForwarded(name) => out(format!("Store {name} request forwarded to my successor")),
             News::StoreAccepted(name) => out(format!("Store {name} request accepted")),
             News::RequestSent(name) => out(format!("File request for {name} has been sent to my successor")),
+            News::Asking { .. } => Vec::new(),
             News::NotHere(name) => {
                 out(format!("Request for File {name} has been received, but the file is not stored here"))
             }

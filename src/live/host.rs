@@ -316,7 +316,7 @@ impl Host {
         hands.open_passing(path).await
     }
 
-    /// How many bytes of a file are where they shall be, of how many; none: it is not on its way.
+    /// How far a file has come, in bytes, and how many it has; none: it is not on its way.
     pub fn progress(&self, name: &FileName) -> Option<(u64, u64)> {
         self.hands.upgrade()?.exchange.progress.of(name)
     }

@@ -145,6 +145,8 @@ impl Peer {
             let Phase::Searching(search) = &mut job.phase else { return drop(self.errands.insert(id, job)) };
             match search.want(&*self.overlay, self.me.id) {
                 Want::Ask(contact, question) => {
+                    let (name, hop, asked) = (job.name.clone(), search.hop(contact.id), search.lookup.asked());
+                    self.out.push_back(Output::News(News::Asking { name, hop, asked }));
                     if let Goal::Trace(tracing) = &mut job.goal {
                         tracing.asks(now, contact);
                     }

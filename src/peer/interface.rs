@@ -474,6 +474,15 @@ pub enum News {
     StoreAccepted(FileName),
     /// Our own request goes out.
     RequestSent(FileName),
+    /// Somebody is asked for a command of ours.
+    Asking {
+        /// The file's name.
+        name: FileName,
+        /// How many peers led to this one, itself included.
+        hop: usize,
+        /// How many have been asked, in all.
+        asked: usize,
+    },
     /// A request passes by, or we are its owner and do not have the file.
     NotHere(FileName),
     /// A request ends here.

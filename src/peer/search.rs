@@ -62,6 +62,8 @@ pub(super) struct Search {
     patient: bool,
     /// Only contacts of this address family take part: IPv4 and IPv6 are two networks (BEP 32).
     v6: Option<bool>,
+    /// How many peers led to each that was heard of.
+    hops: BTreeMap<Id, usize>,
     /// How many were heard of in each public network.
     networks: BTreeMap<u64, usize>,
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
@@ -103,6 +105,7 @@ impl Search {
             thorough: false,
             patient: false,
             v6: None,
+            hops: BTreeMap::new(),
             networks: BTreeMap::new(),
             hop_by_hop,
             step_back: false,
@@ -126,6 +129,11 @@ impl Search {
     pub fn be_patient(&mut self) -> bool {
         self.lookup.insist();
         !std::mem::replace(&mut self.patient, true)
+    }
+
+    /// How many peers led to this one, itself included.
+    pub fn hop(&self, id: Id) -> usize {
+        self.hops.get(&id).copied().unwrap_or(1)
     }
 
     /// It takes part in this search.
@@ -173,6 +181,10 @@ impl Search {
     pub fn answered(&mut self, id: Id, named: &[Contact]) {
         let stepped_back = self.stepping_back.take_if(|asked| *asked == id).is_some();
         self.lookup.answered(id, &[]);
+        let next = self.hop(id) + 1;
+        for node in named {
+            self.hops.entry(node.id).or_insert(next);
+        }
         if self.is_unshown_way() && !stepped_back {
             let next = named.iter().min_by_key(|node| id.plus(Id::power_of_two(0)).clockwise_to(node.id));
             return self.hear_of(next.map_or(&[], std::slice::from_ref));

@@ -33,13 +33,14 @@ impl Progress {
         Running { progress: self, name: name.clone(), meter }
     }
 
-    /// How many bytes of a file are where they shall be, of how many: those of all its transfers that run at once. None:
-    /// it is not on its way.
+    /// How far a file has come, in bytes, and how many it has. Of several transfers at once, to several peers, this is the
+    /// mean. None: it is not on its way.
     pub fn of(&self, name: &FileName) -> Option<(u64, u64)> {
         let files = self.files();
         let meters = files.get(name)?;
-        let done = meters.iter().map(|meter| meter.done.load(Ordering::Relaxed).min(meter.total)).sum();
-        Some((done, meters.iter().map(|meter| meter.total).sum()))
+        let total = meters.iter().map(|meter| meter.total).max()?;
+        let done: u64 = meters.iter().map(|meter| meter.done.load(Ordering::Relaxed).min(meter.total)).sum();
+        Some((done / meters.len() as u64, total))
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<FileName, Vec<Arc<Meter>>>> {
@@ -79,10 +80,10 @@ mod tests {
         assert_eq!(progress.of(&name), None);
         let [one, other] = [(); 2].map(|()| progress.begin(&name, 100));
         one.add(40);
-        assert_eq!(progress.of(&name), Some((40, 200)));
+        assert_eq!(progress.of(&name), Some((20, 100)));
         drop(one);
         other.add(250);
-        assert_eq!(progress.of(&name), Some((200, 200)), "never more than all");
+        assert_eq!(progress.of(&name), Some((100, 100)), "never more than all");
         assert_eq!(progress.of(&FileName::parse("b.pdf").unwrap()), None);
         drop(other);
         assert_eq!(progress.of(&name), None);

@@ -109,6 +109,7 @@ pub fn phase(naming: Naming, file: &FileName, event: &Event) -> Option<Object> {
     let who = |id: &Id| Who::new(naming, *id);
     let (about, phase) = match news {
         News::RequestSent(name) | News::StoreForwarded(name) => (name, Phase::Searching { name: name.to_string() }),
+        News::Asking { name, hop, asked } => (name, Phase::Asking { name: name.to_string(), hop: *hop, asked: *asked }),
         News::Sending { name, to } => (name, Phase::Sending { name: name.to_string(), to: who(to) }),
         News::Receiving { name, from } => (name, Phase::Receiving { name: name.to_string(), from: who(from) }),
         News::HolderFailed { name, holder, error } => {
@@ -154,7 +155,10 @@ fn ending(naming: Naming, subject: &Subject, answer: Answer) -> Vec<Object> {
         | Answer::Found(_)
         | Answer::Announced(_)
         | Answer::Peers { .. }
-        | Answer::Samples { .. } => Vec::new(),
+        | Answer::Samples { .. }
+        | Answer::Contacts(_)
+        | Answer::Pinged { .. }
+        | Answer::Traced(_) => Vec::new(),
         Answer::Left => done(Vec::new()),
         answer => {
             let mut told = objects(naming, subject, answer);
@@ -191,6 +195,8 @@ fn tidings(naming: Naming, me: Id, news: News) -> Option<Object> {
         News::Departing(peer) => Object::PeerLeft { peer: who(peer) },
         News::Dead(peer) => Object::PeerDead { peer: who(peer) },
         News::Sent
+        // Many, and only for who waits.
+        | News::Asking { .. }
         | News::PingsSent(_)
         | News::PingReceived(_)
         | News::PingAnswered(_)

@@ -327,6 +327,15 @@ pub enum Phase {
         /// The file's name.
         name: String,
     },
+    /// Somebody on the way is asked.
+    Asking {
+        /// The file's name.
+        name: String,
+        /// How many peers led to this one, itself included.
+        hop: usize,
+        /// How many have been asked, in all.
+        asked: usize,
+    },
     /// Bytes go to a peer.
     Sending {
         /// The file's name.

@@ -135,7 +135,7 @@ pub enum AtEnd {
 pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Wanted, clap::Error> {
     let plain = CommandLine::command();
     let files = Files::read(&plain).map_err(|reason| plain.clone().error(ErrorKind::ValueValidation, reason))?;
-    let mut command = files.lay_under(without_empty_variables(plain));
+    let mut command = without_empty_variables(files.lay_under(plain.clone()));
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let matches = command.try_get_matches_from_mut(&words);
     let task = task_in(&mut command, &words);
@@ -158,7 +158,7 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
         Task::Up(up) => return Ok(Wanted::Up(up)),
         Task::Config(ConfigTask::Show(show)) => {
-            let settings = files.settings(&command, &matches);
+            let settings = files.settings(&plain, &matches);
             return Ok(Wanted::Config { settings, json: show.json() });
         }
         Task::Doctor(doctor) => return Ok(Wanted::Doctor(doctor)),

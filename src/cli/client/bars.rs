@@ -73,6 +73,9 @@ pub fn show(object: &Object) -> bool {
 fn words(phase: &Phase) -> Option<String> {
     match phase {
         Phase::Searching { name } => Some(format!("{}: looking for its place", short(name))),
+        Phase::Asking { name, hop, asked } => {
+            Some(format!("{}: looking for its place: hop {hop}, asked {asked}", short(name)))
+        }
         Phase::Sending { name, to } => Some(format!("{}: to peer {}", short(name), to.peer)),
         Phase::Receiving { name, from } => Some(format!("{}: from peer {}", short(name), from.peer)),
         Phase::Leaving => Some("handing over".to_owned()),

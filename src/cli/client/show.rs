@@ -15,7 +15,11 @@ pub fn phase(phase: &Phase) {
         Phase::Repairing { name, good, wanted } => {
             aside(&format!("{name}: {good} of {} good, waiting for the others", copies(*wanted)));
         }
-        Phase::Searching { .. } | Phase::Sending { .. } | Phase::Receiving { .. } | Phase::Leaving => {}
+        Phase::Searching { .. }
+        | Phase::Asking { .. }
+        | Phase::Sending { .. }
+        | Phase::Receiving { .. }
+        | Phase::Leaving => {}
     }
 }
 

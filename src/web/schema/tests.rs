@@ -149,3 +149,70 @@ fn objects_may_grow() {
         assert!(serde_json::from_str::<Hex<1>>(digits).is_err(), "{digits}");
     }
 }
+
+#[test]
+fn what_is_looked_at_has_its_shape() {
+    use super::looking::{FindWish, SeenReason, SeenRole};
+    let addr = "127.0.0.1:12004".parse().unwrap();
+    let roles = vec![SeenRole::Successor(1), SeenRole::Predecessor, SeenRole::Finger(3), SeenRole::Bucket(2)];
+    is(
+        &Object::Seen(Seen::Contact {
+            peer: four(),
+            addr,
+            roles,
+            rtt_us: Some(412),
+            heard_ms: None,
+            suspect: true,
+            stranger: false,
+        }),
+        r#"{"event":"contact","peer":WHO,"addr":"127.0.0.1:12004","roles":[{"role":"successor","index":1},{"role":"predecessor"},{"role":"finger","index":3},{"role":"bucket","index":2}],"rtt_us":412,"heard_ms":null,"suspect":true,"stranger":false}"#,
+    );
+    is(
+        &Object::Seen(Seen::Contacts { me: four(), addr, contacts: 6, everybody: true }),
+        r#"{"event":"contacts","me":WHO,"addr":"127.0.0.1:12004","contacts":6,"everybody":true}"#,
+    );
+    is(
+        &Object::Seen(Seen::Pinged { peer: four(), addr, rtt_us: 412, attempts: 1 }),
+        r#"{"event":"pinged","peer":WHO,"addr":"127.0.0.1:12004","rtt_us":412,"attempts":1}"#,
+    );
+    let hop = |why| {
+        let (rtt_us, total_us) = (Some(412), None);
+        Object::Seen(Seen::Hop {
+            hop: 1,
+            peer: four(),
+            addr,
+            by: four(),
+            why,
+            left: four().id,
+            nearer: 2,
+            rtt_us,
+            total_us,
+        })
+    };
+    let told = |why: &str| {
+        format!(
+            r#"{{"event":"find.hop","hop":1,"peer":WHO,"addr":"127.0.0.1:12004","by":WHO,"why":{why},"left":"{ID}","nearer":2,"rtt_us":412,"total_us":null}}"#
+        )
+    };
+    is(&hop(SeenReason::Successor), &told(r#"{"reason":"successor"}"#));
+    is(&hop(SeenReason::Named), &told(r#"{"reason":"named"}"#));
+    is(&hop(SeenReason::Bucket { index: 7 }), &told(r#"{"reason":"bucket","index":7}"#));
+    is(&hop(SeenReason::Finger { index: 3, target: four() }), &told(r#"{"reason":"finger","index":3,"target":WHO}"#));
+    is(
+        &Object::Seen(Seen::Found {
+            name: "x".to_owned(),
+            place: four(),
+            from: four(),
+            mode: Mode::Ring,
+            computed: false,
+            owner: four(),
+            owns_from: None,
+            holders: vec![four()],
+            met: Vec::new(),
+            asked: 3,
+        }),
+        r#"{"event":"find.end","name":"x","place":WHO,"from":WHO,"mode":"ring","computed":false,"owner":WHO,"holders":[WHO],"met":[],"asked":3}"#,
+    );
+    let wish: FindWish = serde_json::from_str(r#"{"name":"x","as":"kademlia"}"#).unwrap();
+    assert_eq!((wish.name.as_str(), wish.mode), ("x", Some(Mode::Kademlia)));
+}
