@@ -42,7 +42,7 @@ pub fn run(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
 
 async fn serve(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
-    let opened = match web.open().await {
+    let opened = match web.open() {
         Ok(opened) => opened,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };

@@ -1,7 +1,7 @@
 //! Whom a peer knows, and how long somebody takes to answer: what people look at.
 
 use super::*;
-use crate::ground::krpc::Ping;
+use crate::ground::krpc::{self, Ping};
 use crate::overlay::Acquaintance;
 
 /// Most pings of people under way.
@@ -58,7 +58,7 @@ impl Peer {
             about,
         };
         let known = self.overlay.described().into_iter().map(describe).collect();
-        Contacts { me: self.me, known, everybody: self.overlay.near(self.me.id, usize::MAX).everybody }
+        Contacts { me: self.me, known, everybody: self.overlay.near(self.me.id, krpc::MAX_NODES).everybody }
     }
 
     pub(super) fn start_ping(&mut self, now: Moment, ticket: Ticket, whom: &Whom) {

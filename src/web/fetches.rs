@@ -6,7 +6,7 @@ use super::schema::{Code, Object, Trouble};
 use super::verdict;
 use crate::ground::{Content, FileName};
 use crate::live::{Opened, Unheard};
-use crate::peer::Answer;
+use crate::peer::{Absence, Answer};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,7 +96,7 @@ impl Control {
             Some(best) => Ok(Known::Elsewhere { content: best.content, version: best.version }),
             // One of the assignment's may lie in somebody's folder; nobody knows its hash.
             None if name.four_digits().is_some() => self.fetch(name, None).await.map(Known::Here),
-            None => Err(self.absent(answer)),
+            None => Err(self.absent(answer).await),
         }
     }
 
@@ -128,7 +128,7 @@ impl Control {
             Answer::Failed { name, reason } => {
                 return Err(Trouble::new(Code::OutOfReach, format!("{name}: {reason}")));
             }
-            answer => return Err(self.absent(answer)),
+            answer => return Err(self.absent(answer).await),
         }
         let opened = self.host.open_fetched(path).await.map_err(|reason| Trouble::new(Code::Failed, reason))?;
         let control = self.clone();
@@ -139,8 +139,16 @@ impl Control {
         Ok(opened)
     }
 
-    /// Why there is nothing.
-    fn absent(&self, answer: Answer) -> Trouble {
+    /// Why there is nothing. Where nobody but this peer was asked, though it knows others, these are silent.
+    async fn absent(&self, mut answer: Answer) -> Trouble {
+        if let Answer::Inspected { asked, absence, .. } | Answer::NotFound { asked, absence, .. } = &mut answer
+            && *asked <= 1
+            && *absence == Absence::NeverStored
+            && let Ok(look) = self.host.look().await
+            && !look.view.contacts.is_empty()
+        {
+            *absence = Absence::OutOfReach { silent: look.view.contacts.len() };
+        }
         // Judged, a removed file is none.
         let subject = Subject { judged: true, ..Subject::default() };
         match answers::objects(self.naming, &subject, answer).pop() {

@@ -20,7 +20,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{broadcast, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::timeout;
@@ -30,6 +30,10 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Files and sockets for a peer that answers HTTP over TCP: each of 512 downloads has one of both, and the peer some.
 const HANDLES: u64 = 2048;
+
+/// Most callers the system lets wait for us. With 128, as the standard library has it, the 500 connections of
+/// tests/http.rs did not even find the queue.
+const WAITING_CALLERS: u32 = 4096;
 
 /// What of the interface is for choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,12 +86,12 @@ pub struct Server {
 }
 
 impl Settings {
-    /// Listens, and opens the log.
-    pub async fn open(self) -> Result<Opened, ServeError> {
+    /// Listens, and opens the log. To be called on the runtime that the peer is to run on.
+    pub fn open(self) -> Result<Opened, ServeError> {
         let listener = match self.http {
             Some(addr) => {
                 live::allow_handles(HANDLES);
-                Some(TcpListener::bind(addr).await.map_err(|error| ServeError::Listen { addr, error })?)
+                Some(listen_at(addr).map_err(|error| ServeError::Listen { addr, error })?)
             }
             None => None,
         };
@@ -159,6 +163,15 @@ impl Server {
     fn serve(&mut self, door: Door, router: Router) {
         self.tasks.spawn(accept::keep(door, router, self.stop.subscribe()));
     }
+}
+
+/// A door with a long queue before it.
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is ours again right after we were killed.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(WAITING_CALLERS)
 }
 
 /// What is said of a peer that takes commands at this socket.

@@ -59,6 +59,8 @@ mod tests {
             naming: NamingMode::Numbered,
             pid: 71,
             socket: "/run/71.sock".into(),
+            http: None,
+            token: None,
         }
     }
 
