@@ -45,7 +45,17 @@ const FLOORS: [Floor; 9] = [
     Floor {
         name: "web",
         uses: &["ground", "peer", "live"],
-        crates: &["axum", "http_body_util", "rustix", "serde", "serde_json", "thiserror", "tokio"],
+        crates: &[
+            "axum",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "rustix",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+        ],
         touches_the_world: true,
     },
     Floor {
@@ -54,6 +64,8 @@ const FLOORS: [Floor; 9] = [
         crates: &[
             "clap",
             "csv",
+            "clap_complete",
+            "clap_mangen",
             "ctrlc",
             "http_body_util",
             "hyper",
@@ -67,6 +79,7 @@ const FLOORS: [Floor; 9] = [
             "serde_json",
             "thiserror",
             "tokio",
+            "toml",
         ],
         touches_the_world: true,
     },

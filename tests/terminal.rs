@@ -250,11 +250,52 @@ fn arrow_up_brings_the_last_line_back() {
 fn nobody_at_a_terminal_waits_for_the_answer_before() {
     let mut terminal = Terminal::open("60");
     terminal.press("hilfe\rStore missing\r");
-    terminal.shows("The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, help, Quit");
+    eventually(SOON, "the list of words", || {
+        terminal
+            .rows()
+            .iter()
+            .any(|row| row.starts_with("The words are: Store FILE, Request NAME, rm NAME, ls,"))
+            .then_some(())
+    });
     eventually(SOON, "an answer", || {
         terminal.rows().iter().any(|row| row.starts_with("File missing: there is no file")).then_some(())
     });
     terminal.prompt_is("> ");
+}
+
+#[test]
+fn tab_completes_words_paths_and_names() {
+    let mut terminal = Terminal::open("60");
+    std::fs::write(terminal._lab.folder("2").join("lorem ipsum.txt"), "dolor").unwrap();
+    terminal.press("sto\t");
+    terminal.prompt_is("> Store ");
+    terminal.press("lor\t");
+    eventually(SOON, "the path, its blank marked or not", || {
+        terminal.rows().iter().any(|row| row.starts_with("> Store lorem")).then_some(())
+    });
+    terminal.press("\x15Store 4103\r");
+    eventually(SOON, "an answer", || {
+        terminal.rows().iter().any(|row| row.starts_with("File 4103: there is no file")).then_some(())
+    });
+    std::fs::write(terminal._lab.folder("2").join("report.pdf"), "sit").unwrap();
+    terminal.press("Store report.pdf\r");
+    eventually(SOON, "it is stored", || {
+        terminal.rows().iter().any(|row| row.starts_with("Stored report.pdf: 2 copies")).then_some(())
+    });
+    terminal.press("requ\trep\t");
+    terminal.prompt_is("> Request report.pdf");
+    terminal.press("\r");
+    terminal.shows("File report.pdf received");
+}
+
+#[test]
+fn a_look_is_shown_above_what_is_half_typed() {
+    let mut terminal = Terminal::open("60");
+    terminal.press("ping 8\rhalf");
+    eventually(SOON, "the round trip", || {
+        terminal.rows().iter().any(|row| row.starts_with("peer 8 at 127.0.0.1:")).then_some(())
+    });
+    terminal.prompt_is("> half");
 }
 
 #[test]

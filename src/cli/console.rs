@@ -1,9 +1,11 @@
 //! Where lines are typed and printed: a terminal with a line editor, or plain streams.
 
+use super::completing::{Completing, Names};
 use super::tell::Line;
 use super::terminal;
 use rustyline::error::ReadlineError;
-use rustyline::{Config, DefaultEditor, ExternalPrinter};
+use rustyline::history::DefaultHistory;
+use rustyline::{CompletionType, Config, Editor, ExternalPrinter};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +29,7 @@ pub enum Typed {
 /// Where lines come from.
 pub enum Keyboard {
     /// A terminal.
-    Editor(Box<DefaultEditor>),
+    Editor(Box<Editor<Completing, DefaultHistory>>),
     /// A pipe, a file, or a terminal too simple for an editor.
     Stream,
 }
@@ -43,20 +45,22 @@ enum Surface {
     Stream,
 }
 
-/// The console this program was started at.
-pub fn open() -> (Keyboard, Screen) {
-    let (keyboard, surface) = editor().unwrap_or((Keyboard::Stream, Surface::Stream));
+/// The console this program was started at. `names`: what is completed after words that take a name.
+pub fn open(names: Names) -> (Keyboard, Screen) {
+    let (keyboard, surface) = editor(names).unwrap_or((Keyboard::Stream, Surface::Stream));
     (keyboard, Screen(Arc::new(Mutex::new(surface))))
 }
 
 /// An editor, where both sides are a terminal that can be edited on.
-fn editor() -> Option<(Keyboard, Surface)> {
+fn editor(names: Names) -> Option<(Keyboard, Surface)> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return None;
     }
     terminal::remember();
-    let config = Config::builder().auto_add_history(true).bracketed_paste(false).build();
-    let mut editor = DefaultEditor::with_config(config).ok()?;
+    let config = Config::builder().auto_add_history(true).bracketed_paste(false);
+    let config = config.completion_type(CompletionType::List).build();
+    let mut editor = Editor::with_config(config).ok()?;
+    editor.set_helper(Some(Completing::new(names)));
     let printer = editor.create_external_printer().ok()?;
     Some((Keyboard::Editor(Box::new(editor)), Surface::AbovePrompt(Box::new(printer))))
 }

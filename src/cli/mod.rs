@@ -3,14 +3,20 @@
 mod args;
 mod bench;
 mod client;
+mod completing;
 mod console;
 mod dht;
+mod doctor;
+mod looks;
 mod peer;
 mod repl;
 mod report;
+mod settings;
+mod sights;
 mod sim;
 mod tell;
 mod terminal;
+mod up;
 mod who;
 mod words;
 
@@ -40,13 +46,18 @@ const INTERRUPTED: u8 = 130;
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
-        Ok(Wanted::Peer(config)) => peer::run(*config),
+        Ok(Wanted::Peer(config, web, at_end)) => peer::run(*config, web, at_end),
         Ok(Wanted::Client(client)) => client::run(client),
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),
         Ok(Wanted::Sim(sim)) => sim::run(sim),
         Ok(Wanted::Bench(bench)) => bench::run(&bench),
         Ok(Wanted::Plot(plot)) => bench::plot::run(&plot),
+        Ok(Wanted::Up(up)) => up::run(&up),
+        Ok(Wanted::Config { settings, json }) => settings::show(&settings, json),
+        Ok(Wanted::Doctor(doctor)) => doctor::run(&doctor),
+        Ok(Wanted::Text(text)) => settings::print(&text),
+        Ok(Wanted::Man(dir, pages)) => settings::write_pages(&dir, &pages),
         Err(error) => {
             // Nobody can be told where even this cannot be printed.
             let _ = error.print();

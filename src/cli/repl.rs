@@ -1,10 +1,13 @@
 //! Typing at a running peer.
 
+use super::args::AtEnd;
 use super::console::{Keyboard, Screen, Typed};
+use super::looks::{self, Looker};
 use super::tell::Line;
 use super::terminal;
 use super::words::Word;
 use crate::live::{Host, Kind, Reply};
+use crate::web::Plate;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -15,13 +18,30 @@ const QUIT_WAITS: Duration = Duration::from_secs(5);
 /// Exit code of Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 
+/// Where words come from, and what their end means.
+pub struct Input {
+    /// Where they come from.
+    pub keyboard: Keyboard,
+    /// What their end means.
+    pub at_end: AtEnd,
+}
+
+/// Waits for the command before, as long as leaving may be put off.
+fn wait(before: Option<Reply>, runtime: &Handle) {
+    if let Some(reply) = before {
+        let _ = runtime.block_on(async { timeout(QUIT_WAITS, reply).await });
+    }
+}
+
 /// Reads and does what is typed until the end of input, which the peer outlives.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
-pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, runtime: &Handle) {
+pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
+    let Input { mut keyboard, at_end } = input;
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
     let mut leaving = false;
+    let mut looker = Looker { host, plate, screen, runtime, watching: None };
     loop {
         let line = match keyboard.next() {
             Typed::Line(line) => line,
@@ -30,6 +50,12 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, run
                 continue;
             }
             Typed::Interrupt => terminal::exit(INTERRUPTED),
+            Typed::End if at_end == AtEnd::Leave => {
+                wait(before, runtime);
+                // An error: it has left already.
+                let _ = host.leave();
+                return;
+            }
             Typed::End => {
                 if keyboard.is_attended() {
                     say("No more input: the peer serves on, Ctrl-C ends it".to_owned());
@@ -55,9 +81,7 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, run
         };
         match (before.take(), &word) {
             (Some(_), Word::Quit) if leaving => terminal::exit(0),
-            (Some(reply), Word::Quit) => {
-                let _ = runtime.block_on(async { timeout(QUIT_WAITS, reply).await });
-            }
+            (Some(reply), Word::Quit) => wait(Some(reply), runtime),
             (Some(reply), _) => {
                 let _ = reply.blocking_recv();
             }
@@ -72,6 +96,14 @@ pub fn run(mut keyboard: Keyboard, screen: &Screen, host: &Host, kind: Kind, run
             Word::List => host.list(),
             Word::Set { key, value } => host.set(&key, value.as_bytes()),
             Word::Get(key) => host.get(&key),
+            Word::Look(look) => {
+                match looks::begin(look, &mut looker) {
+                    Ok(reply) if !keyboard.is_attended() => before = reply,
+                    Ok(_) => {}
+                    Err(reason) => say(reason),
+                }
+                continue;
+            }
             Word::Help | Word::Clear => unreachable!("these are done above"),
             Word::Quit if leaving => terminal::exit(0),
             Word::Quit => {

@@ -2,7 +2,7 @@
 
 use super::report::{self, counted};
 use crate::ground::item::as_text;
-use crate::ground::{Copy, Health, Id, Item, Naming};
+use crate::ground::{Copy, FileName, Health, Id, Item, Naming};
 use crate::live::Event;
 use crate::peer::{Answer, JoinError, News, Successors};
 
@@ -24,6 +24,19 @@ pub fn lines(naming: Naming, event: &Event) -> Vec<Line> {
         Event::Answer { subject: None, answer, .. } => teller.answer(answer),
     };
     lines.into_iter().map(printable).collect()
+}
+
+/// The names of files that there are, by this event.
+pub fn names(event: &Event) -> Vec<&FileName> {
+    match event {
+        Event::News(News::StoreForwarded(name) | News::StoreAccepted(name) | News::FileHere(name)) => vec![name],
+        Event::Answer { answer: Answer::Stored { manifest, .. }, .. } => vec![&manifest.name],
+        Event::Answer { answer: Answer::Fetched { name, .. }, .. } => vec![name],
+        Event::Answer { answer: Answer::Listed { files, .. }, .. } => {
+            files.iter().map(|(manifest, _)| &manifest.name).collect()
+        }
+        Event::News(_) | Event::Answer { .. } => Vec::new(),
+    }
 }
 
 struct Teller {
@@ -63,6 +76,7 @@ impl Teller {
             News::StoreForwarded(name) => out(format!("Store {name} request forwarded to my successor")),
             News::StoreAccepted(name) => out(format!("Store {name} request accepted")),
             News::RequestSent(name) => out(format!("File request for {name} has been sent to my successor")),
+            News::Asking { .. } => Vec::new(),
             News::NotHere(name) => {
                 out(format!("Request for File {name} has been received, but the file is not stored here"))
             }
@@ -130,6 +144,8 @@ impl Teller {
             Answer::Peers { peers, .. } => peers.iter().map(|addr| Line::Out(addr.to_string())).collect(),
             Answer::Samples { ids, .. } => ids.iter().map(|id| Line::Out(id.to_string())).collect(),
             Answer::Unable(reason) | Answer::Refused(reason) => vec![Line::Out(reason.clone())],
+            // Shown where it was asked for.
+            Answer::Contacts(_) | Answer::Pinged { .. } | Answer::Traced(_) => Vec::new(),
             Answer::Left => Vec::new(),
         }
     }
@@ -239,7 +255,7 @@ pub fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ground::{Content, FileName, Manifest};
+    use crate::ground::{Content, Manifest};
     use crate::peer::{Absence, MoveError, Ticket};
 
     fn id(number: u8) -> Id {

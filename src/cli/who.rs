@@ -135,6 +135,12 @@ pub fn resolve_all(place: &str, default_port: u16) -> Result<Vec<SocketAddr>, St
     if usable.is_empty() { Err(format!("{place} has no address and port to ask at")) } else { Ok(usable) }
 }
 
+/// The same with a host's name replaced by its address; what is no `HOST:PORT` as it is.
+pub fn resolved(peer: &str) -> Result<String, String> {
+    // An id has no colon, and an address without a port is no peer.
+    if peer.contains(':') { resolve(peer).map(|addr| addr.to_string()) } else { Ok(peer.to_owned()) }
+}
+
 /// Looks a name up; of several addresses an IPv4 one is preferred, as numbered peers have.
 fn resolve(place: &str) -> Result<SocketAddr, String> {
     let found: Vec<SocketAddr> = place

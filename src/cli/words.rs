@@ -1,6 +1,7 @@
 //! The words typed at a running peer.
 
 use crate::live::Kind;
+use crate::web::schema::Mode;
 use thiserror::Error;
 
 /// What was typed.
@@ -32,6 +33,8 @@ pub enum Word {
     },
     /// Show the value under this key.
     Get(String),
+    /// Show something of the network.
+    Look(Look),
     /// Show the words.
     Help,
     /// Clear the screen.
@@ -40,14 +43,39 @@ pub enum Word {
     Quit,
 }
 
+/// What is to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Which peer this is.
+    Status,
+    /// Whom it knows, where they are.
+    Ring,
+    /// Whom it knows, how they are.
+    Peers,
+    /// How fast this peer answers.
+    Ping(String),
+    /// What happens here, only of these kinds if some are named, until the same word again.
+    Watch(Vec<String>),
+    /// The way to who keeps a file.
+    Find {
+        /// The file's name.
+        name: String,
+        /// The way of this geometry; none: the network's own.
+        mode: Option<Mode>,
+    },
+}
+
 /// Why a line says nothing to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadLine {
     /// Its first word is none of ours.
     #[error(
-        "The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, help, Quit"
+        "The words are: Store FILE, Request NAME, rm NAME, ls, check NAME, history NAME, set KEY VALUE, get KEY, find NAME, status, ring, peers, ping PEER, watch, clear, help, Quit"
     )]
     Unknown,
+    /// A ping without somebody.
+    #[error("ping needs a peer: ping 4, or ping 10.0.0.7:12004")]
+    Peerless,
     /// A word without its file.
     #[error("{0} needs the name of a file: {0} 4103")]
     Nameless(&'static str),
@@ -61,7 +89,7 @@ pub enum BadLine {
 
 impl Word {
     /// What [`Word::Help`] shows: each word, and what it does.
-    pub const HELP: [&str; 11] = [
+    pub const HELP: [&str; 17] = [
         "Store FILE     keeps a file in the network",
         "Request NAME   brings a file here",
         "rm NAME        lets nobody find a file any more",
@@ -70,6 +98,12 @@ impl Word {
         "history NAME   shows the versions of a file",
         "set KEY VALUE  keeps a value in the network",
         "get KEY        shows a value",
+        "find NAME      shows the way to who keeps a file; with --as kademlia or --as ring, the way it would take there",
+        "status         shows which peer this is",
+        "ring           shows whom this peer knows, in the order of the ring or bucket by bucket",
+        "peers          shows whom this peer knows, and how fast each answers",
+        "ping PEER      shows how fast a peer answers",
+        "watch          shows what happens as the commands and programs are told, until watch again",
         "clear          clears the screen",
         "help           shows these words",
         "Quit           hands over, says goodbye, ends",
@@ -99,6 +133,13 @@ impl Word {
             }
             ("get", key) if key.is_empty() || key.contains(char::is_whitespace) => return Err(BadLine::Keyless),
             ("get", key) => Word::Get(key.to_owned()),
+            ("find", _) => Word::Look(find(&name("find")?)),
+            ("status", "") => Word::Look(Look::Status),
+            ("ring", "") => Word::Look(Look::Ring),
+            ("peers", "") => Word::Look(Look::Peers),
+            ("ping", peer) if peer.is_empty() || peer.contains(char::is_whitespace) => return Err(BadLine::Peerless),
+            ("ping", peer) => Word::Look(Look::Ping(peer.to_owned())),
+            ("watch", kinds) => Word::Look(Look::Watch(kinds.split_whitespace().map(str::to_owned).collect())),
             ("help", "") => Word::Help,
             ("clear", "") => Word::Clear,
             ("quit", "") => Word::Quit,
@@ -106,6 +147,17 @@ impl Word {
         };
         Ok(Some(word))
     }
+}
+
+/// A file, and perhaps a geometry behind it.
+fn find(rest: &str) -> Look {
+    for (mode, word) in [(Mode::Ring, "ring"), (Mode::Kademlia, "kademlia")] {
+        let before = rest.strip_suffix(word).map(str::trim_end).and_then(|rest| rest.strip_suffix("--as"));
+        if let Some(name) = before.filter(|name| name.ends_with(char::is_whitespace)) {
+            return Look::Find { name: name.trim_end().to_owned(), mode: Some(mode) };
+        }
+    }
+    Look::Find { name: rest.to_owned(), mode: None }
 }
 
 /// The word that a letter stands for.
@@ -179,6 +231,25 @@ mod tests {
             assert_eq!(parse(line), Err(BadLine::Keyless), "{line:?}");
         }
         assert_eq!((parse("help"), parse("Clear")), (Ok(Some(Word::Help)), Ok(Some(Word::Clear))));
+    }
+
+    #[test]
+    fn a_look_is_at_something() {
+        let look = |line| match parse(line) {
+            Ok(Some(Word::Look(look))) => look,
+            other => panic!("{line}: {other:?}"),
+        };
+        let find = |name: &str, mode| Look::Find { name: name.to_owned(), mode };
+        assert_eq!(look("find my file.pdf"), find("my file.pdf", None));
+        assert_eq!(look("find my file.pdf --as ring"), find("my file.pdf", Some(Mode::Ring)));
+        assert_eq!(look("FIND a --as  kademlia "), find("a", Some(Mode::Kademlia)));
+        assert_eq!(look("find --as ring"), find("--as ring", None), "a file may be called so");
+        assert_eq!((look("Ring"), look("peers"), look("status")), (Look::Ring, Look::Peers, Look::Status));
+        assert_eq!(look("ping 4"), Look::Ping("4".to_owned()));
+        assert_eq!(look("watch peer  file"), Look::Watch(vec!["peer".to_owned(), "file".to_owned()]));
+        assert_eq!(parse("find"), Err(BadLine::Nameless("find")));
+        assert_eq!((parse("ping"), parse("ping 4 5")), (Err(BadLine::Peerless), Err(BadLine::Peerless)));
+        assert_eq!(parse("ring 4"), Err(BadLine::Unknown));
     }
 
     #[test]

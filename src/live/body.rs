@@ -1,9 +1,10 @@
 //! What drives any peer: its sockets, its clock and its memory.
 
+use super::meters::Meters;
 use super::sockets::{Bound, Sockets};
 use crate::ground::Moment;
 use crate::ground::krpc::MAX_DATAGRAM;
-use crate::peer::{self, Input, Output, Peer};
+use crate::peer::{self, Input, Output, Peer, View};
 use crate::store::Journal;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -27,6 +28,8 @@ const HOPELESS_A_TURN: usize = 64;
 
 /// A peer with all that every peer has.
 pub struct Body {
+    /// What is counted, by whoever sees it.
+    pub meters: Meters,
     peer: Peer,
     begun: Instant,
     sockets: Sockets,
@@ -39,7 +42,8 @@ impl Body {
     pub fn new(bound: Bound, config: peer::Config, journal: Option<Journal>) -> io::Result<Body> {
         let sockets = Sockets::new(bound)?;
         let (begun, hopeless) = (Instant::now(), Vec::new());
-        Ok(Body { peer: Peer::new(Moment::START, config), begun, sockets, journal, hopeless })
+        let (meters, peer) = (Meters::default(), Peer::new(Moment::START, config));
+        Ok(Body { meters, peer, begun, sockets, journal, hopeless })
     }
 
     /// Resolves when the first datagram can be sent.
@@ -67,8 +71,9 @@ impl Body {
     /// Reads what waits in the sockets. True: there may be more.
     pub fn hear(&mut self) -> bool {
         let mut buffer = [0; DATAGRAM_BYTES];
-        let Body { peer, begun, sockets, .. } = self;
+        let Body { meters, peer, begun, sockets, .. } = self;
         let more = sockets.read(&mut buffer, DATAGRAMS_A_TURN, |from, bytes| {
+            meters.datagrams_in += 1;
             peer.handle(Moment::after(begun.elapsed()), Input::Datagram { from, bytes: bytes.to_vec() });
         });
         for addr in self.sockets.unreachable() {
@@ -90,6 +95,7 @@ impl Body {
         loop {
             match self.peer.poll() {
                 Some(Output::Send { to, bytes }) => {
+                    self.meters.datagrams_out += 1;
                     if self.sockets.send(to, &bytes).is_err() {
                         self.hopeless.push(to);
                     }
@@ -109,6 +115,11 @@ impl Body {
                 }
             }
         }
+    }
+
+    /// What people may see of the peer.
+    pub fn view(&self) -> View {
+        self.peer.view()
     }
 
     fn now(&self) -> Moment {

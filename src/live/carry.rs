@@ -194,7 +194,7 @@ impl Hands {
     }
 
     /// Our copy, and the list of its chunks.
-    fn own_bytes(&self, content: &Content) -> Result<(File, Pieces), MoveError> {
+    pub fn own_bytes(&self, content: &Content) -> Result<(File, Pieces), MoveError> {
         let mut file = self.store.open_content(content).map_err(|_| MoveError::Missing)?;
         let list = if chunk_count(content.len_bytes) == 1 { Some(Vec::new()) } else { self.store.pieces(content) };
         let pieces = match list.and_then(|list| Pieces::from_bytes(*content, &list)) {

@@ -93,6 +93,11 @@ impl Folders {
         Folders::new(&self.work, port)
     }
 
+    /// Where files pass through on their way to programs. Emptied at the start, with the store's own.
+    pub fn passing(&self) -> PathBuf {
+        self.store.join("tmp")
+    }
+
     /// Where the copy arrives that a Request brings: the assignment's files as PDFs, others under their own ending.
     pub fn received(&self, name: &FileName) -> PathBuf {
         let ending = if name.four_digits().is_some() { ".pdf" } else { "" };

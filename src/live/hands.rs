@@ -28,6 +28,9 @@ const OUTGOING: usize = 8;
 const AT_FILES: usize = 4;
 /// Most looks into folders at once: these are short, and must not wait for files that are hashed.
 const LOOKING: usize = 4;
+/// Most pieces of files read or written at once for programs, each for a moment: so hundreds of them do not take the
+/// threads of those who transfer.
+const READING: usize = 4;
 /// Most doors knocked at, at once.
 const KNOCKING: usize = 32;
 
@@ -63,6 +66,7 @@ pub struct Hands {
     pub(super) incoming: Semaphore,
     pub(super) outgoing: Semaphore,
     pub(super) at_files: Semaphore,
+    pub(super) reading: Semaphore,
     knocking: Semaphore,
     looking: Semaphore,
     closed: AtomicBool,
@@ -70,7 +74,7 @@ pub struct Hands {
 
 impl Hands {
     /// Threads for all that blocks.
-    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING;
+    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING + READING;
 
     /// The hands of peer `id`, which listens at `port`.
     pub fn new(
@@ -81,8 +85,8 @@ impl Hands {
         limits: Limits,
         happen: mpsc::Sender<Happening>,
     ) -> Hands {
-        let sizes = [INCOMING, OUTGOING, AT_FILES, KNOCKING, LOOKING];
-        let [incoming, outgoing, at_files, knocking, looking] = sizes.map(Semaphore::new);
+        let sizes = [INCOMING, OUTGOING, AT_FILES, READING, KNOCKING, LOOKING];
+        let [incoming, outgoing, at_files, reading, knocking, looking] = sizes.map(Semaphore::new);
         let closed = AtomicBool::new(false);
         let (exchange, lines) = (Exchange::new(limits, seed()), Pool::default());
         Hands {
@@ -96,6 +100,7 @@ impl Hands {
             incoming,
             outgoing,
             at_files,
+            reading,
             knocking,
             looking,
             closed,

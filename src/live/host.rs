@@ -6,19 +6,21 @@ use super::door;
 use super::hands::Hands;
 use super::life::Life;
 use super::memory::{self, Remembered};
+use super::meters::Look;
 use super::orders::Orders;
+use super::reading::{Arriving, NoRoom, Opened};
 use super::scrub;
 use super::sockets::{Bound, only_own_family};
 use super::sweeping;
 use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
 use crate::ground::{FileName, Id, Item, Secret};
-use crate::peer::{self, Answer, Command, News, Publication, Sought, Ticket};
+use crate::peer::{self, Answer, Command, News, Publication, Ruler, Sought, Ticket, Whom};
 use crate::store::{Store, StoreError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
@@ -67,6 +69,8 @@ pub struct Host {
     orders: mpsc::Sender<(Wish, oneshot::Sender<Answer>)>,
     id: Id,
     addrs: Arc<[SocketAddr]>,
+    /// The running peer has them: whoever only asks does not keep them.
+    hands: Weak<Hands>,
 }
 
 /// Why a host cannot start.
@@ -121,6 +125,8 @@ pub(super) enum Wish {
     Value { key: String, command: Command },
     /// For the peer as it is.
     Plain(Command),
+    /// Not for the peer: to see it.
+    Look(oneshot::Sender<Look>),
 }
 
 /// A runtime for hosts: one thread for all that waits, and a few more where something blocks.
@@ -158,7 +164,7 @@ impl Host {
         let (events, first_listener) = broadcast::channel(KEPT_EVENTS);
         let body = Body::new(bound, peer_config, Some(journal)).map_err(|error| listen_error(config.addr, error))?;
         let hands = Arc::new(Hands::new(id, own[0].port(), folders, store, config.limits, happen));
-        let mut tasks = JoinSet::new();
+        let (mut tasks, reached) = (JoinSet::new(), Arc::downgrade(&hands));
         for door in doors {
             tasks.spawn(door::keep(door, hands.clone()));
         }
@@ -166,7 +172,7 @@ impl Host {
         tasks.spawn(sweeping::keep_on(hands.clone()));
         let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
-        Ok((Host { orders, id, addrs: own.into() }, first_listener))
+        Ok((Host { orders, id, addrs: own.into(), hands: reached }, first_listener))
     }
 
     /// Who it is.
@@ -218,6 +224,21 @@ impl Host {
         self.order(Wish::Plain(Command::List))
     }
 
+    /// Says whom the peer knows.
+    pub fn contacts(&self) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Contacts))
+    }
+
+    /// Finds out how long somebody takes to answer.
+    pub fn ping(&self, whom: Whom) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Ping(whom)))
+    }
+
+    /// Finds who keeps a file, and tells the way: the network's own, or the one that another geometry would take.
+    pub fn trace(&self, name: &str, ruler: Option<Ruler>) -> Result<Reply, Unheard> {
+        self.order(Wish::Plain(Command::Trace { name: FileName::parse(name)?, ruler }))
+    }
+
     /// Keeps a value in the network, under a key that everybody may change who knows it.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<Reply, Unheard> {
         let value = text_value(value);
@@ -264,6 +285,40 @@ impl Host {
     /// Hands over, says goodbye, ends.
     pub fn leave(&self) -> Result<Reply, Unheard> {
         self.order(Wish::Plain(Command::Leave))
+    }
+
+    /// The peer as it is now.
+    pub async fn look(&self) -> Result<Look, Unheard> {
+        let (looker, look) = oneshot::channel();
+        drop(self.order(Wish::Look(looker))?);
+        look.await.map_err(|_| Unheard::Ended)
+    }
+
+    /// Opens what is here of the version that answers for a name.
+    pub async fn open(&self, name: &FileName) -> Option<Opened> {
+        self.hands.upgrade()?.open(name.clone()).await
+    }
+
+    /// Makes room for a file of so many bytes, which is to be stored.
+    pub async fn arrive(&self, len_bytes: u64) -> Result<Arriving, NoRoom> {
+        let hands = self.hands.upgrade().ok_or_else(|| NoRoom::Disk(Unheard::Ended.to_string()))?;
+        hands.arrive(len_bytes).await
+    }
+
+    /// Where a Request is to put what is fetched only to be read. `stem`: letters and digits, one for each content.
+    pub fn fetched_path(&self, stem: &str) -> Result<PathBuf, Unheard> {
+        self.hands.upgrade().map(|hands| hands.fetched_path(stem)).ok_or(Unheard::Ended)
+    }
+
+    /// Opens what a Request put there, and leaves nothing behind.
+    pub async fn open_fetched(&self, path: PathBuf) -> Result<Opened, String> {
+        let hands = self.hands.upgrade().ok_or_else(|| Unheard::Ended.to_string())?;
+        hands.open_passing(path).await
+    }
+
+    /// How far a file has come, in bytes, and how many it has; none: it is not on its way.
+    pub fn progress(&self, name: &FileName) -> Option<(u64, u64)> {
+        self.hands.upgrade()?.exchange.progress.of(name)
     }
 
     /// Resolves when the peer has left.

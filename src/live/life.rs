@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::hands::{Hands, Happening};
 use super::host::{Event, Wish};
+use super::meters::Look;
 use super::orders::Orders;
 use crate::ground::Manifest;
 use crate::peer::{Answer, Command, Input, Move, MoveError, Output, Ticket};
@@ -107,6 +108,13 @@ impl Life {
 
     fn begin(&mut self, wish: Wish, reply: oneshot::Sender<Answer>) {
         let (subject, wish) = match wish {
+            Wish::Look(looker) => {
+                let (view, meters) = (self.body.view(), self.body.meters);
+                let look = Look { view, meters, used_bytes: self.hands.store.used_bytes() };
+                // Whoever asked may be gone.
+                let _ = looker.send(look);
+                return;
+            }
             Wish::Value { key, command } => (Some(key), Wish::Plain(command)),
             wish => (None, wish),
         };
@@ -121,13 +129,29 @@ impl Life {
                 self.orders.set_ttl(ticket, ttl);
                 self.tasks.spawn(self.hands.clone().find_source(ticket, word, name));
             }
+            Wish::Look(_) => unreachable!("it has left above"),
         }
     }
 
     fn command(&mut self, ticket: Ticket, command: Command) {
-        if command == Command::Leave {
-            self.hands.close();
+        match command {
+            Command::Leave => self.hands.close(),
+            Command::Request { .. } => self.body.meters.requests += 1,
+            Command::Store { .. }
+            | Command::Remove { .. }
+            | Command::Inspect { .. }
+            | Command::List
+            | Command::Put { .. }
+            | Command::Find(_)
+            | Command::Announce { .. }
+            | Command::FindPeers { .. }
+            | Command::Sample(_)
+            | Command::Trace { .. }
+            | Command::LookUp { .. }
+            | Command::Contacts
+            | Command::Ping(_) => {}
         }
+        self.body.meters.lookups += u64::from(command.is_about_places());
         self.body.tell(Input::Command { ticket, command });
     }
 
@@ -159,6 +183,13 @@ impl Life {
 
     /// Starts moving bytes, unless the command that they are for has its end already.
     fn carry(&mut self, ticket: Ticket, task: Move) {
+        match &task {
+            Move::Upload { source: None, .. } => self.body.meters.repairs += 1,
+            Move::Upload { source: Some(_), .. } | Move::Keep { .. } | Move::Download { .. } | Move::Deliver { .. } => {
+                self.body.meters.transfers += 1
+            }
+            Move::Inspect { .. } | Move::List { .. } => {}
+        }
         let hands = self.hands.clone();
         let source = |ticket, manifest: &Manifest| match self.orders.source(ticket) {
             None if manifest.content.is_removed() && self.orders.is_open(ticket) => Some(None),

@@ -2,6 +2,7 @@
 
 use super::config::Folders;
 use super::hands::{Hands, block, turn};
+use super::reading::FETCHED;
 use crate::store::{self, Store, Upload};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,4 +28,5 @@ pub async fn keep_on(hands: Arc<Hands>) {
 pub fn sweep(folders: &Folders, store: &Store) {
     store.sweep_partials(Upload::PARTIALS_AGE);
     store::sweep(&folders.work, ".received_", PARTIALS_AGE);
+    store::sweep(&folders.passing(), &format!(".{FETCHED}"), PARTIALS_AGE);
 }

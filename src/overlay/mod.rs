@@ -6,10 +6,12 @@
 pub mod kademlia;
 pub mod lookup;
 pub mod ring;
+mod route;
 
 pub use kademlia::{Eviction, Kademlia, Tuning};
 pub use lookup::{Geometry, Lookup, Step};
 pub use ring::{Ring, RingTuning};
+pub use route::Reason;
 
 use crate::ground::{Chance, Contact, Id, Moment, Naming};
 use std::collections::BTreeSet;
@@ -85,6 +87,32 @@ impl Near {
     }
 }
 
+/// What a contact is to us. It may be several things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// On the ring: so many peers after us; 1 is the next.
+    Successor(usize),
+    /// On the ring: the one before us.
+    Predecessor,
+    /// On the ring: the first at or after 2^(i - 1) from us, i from 1 (Chord, Table 1).
+    Finger(usize),
+    /// In Kademlia: it shares so many leading bits with us, or for the nearest bucket more.
+    Bucket(usize),
+}
+
+/// A contact, and what its overlay knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquaintance {
+    /// Who.
+    pub contact: Contact,
+    /// When it answered last; never, for one only named at the start.
+    pub heard: Option<Moment>,
+    /// It has missed answers.
+    pub suspect: bool,
+    /// What it is to us.
+    pub roles: Vec<Role>,
+}
+
 /// A way to keep contacts.
 pub trait Overlay: Send {
     /// How nearness is measured.
@@ -117,6 +145,9 @@ pub trait Overlay: Send {
 
     /// Everybody known, nearest first.
     fn contacts(&self) -> Vec<Contact>;
+
+    /// The same, with what is known of each: on the ring clockwise from us, in Kademlia bucket by bucket.
+    fn described(&self) -> Vec<Acquaintance>;
 
     /// The contact with this id.
     fn contact(&self, id: Id) -> Option<Contact>;

@@ -33,7 +33,7 @@ pub(super) enum Why {
     /// Whom does it know near itself? For a list.
     Crawl(ErrandId, Contact),
     /// For a lookup that is told step by step.
-    Trace(ErrandId, Contact),
+    LookUp(ErrandId, Contact),
     /// What does this announced holder of a file hold?
     Holder(ErrandId, SocketAddr),
     /// For a value or torrent.
@@ -46,6 +46,8 @@ pub(super) enum Why {
     HandValue(Id),
     /// It lacked it.
     HandedValue,
+    /// Somebody wants to know how long it takes to answer.
+    Pinged(Ticket),
 }
 
 impl Peer {
@@ -57,8 +59,9 @@ impl Peer {
             Why::Refresh(refresh, contact) => self.refresh_late(now, *refresh, *contact, attempts),
             Why::Joining(asked) => self.joining_late(now, asked, attempts),
             Why::Walk(walk, contact) => self.walk_late(now, *walk, *contact, attempts),
-            Why::Trace(trace, contact) => self.trace_late(now, *trace, *contact, attempts),
+            Why::LookUp(lookup, contact) => self.lookup_late(now, *lookup, *contact, attempts),
             Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
+            Why::Pinged(ticket) => self.ping_late(now, *ticket),
             Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
             Why::Told | Why::Crawl(..) => {}
             Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
@@ -89,9 +92,9 @@ impl Peer {
                 self.verify_known(now, contact);
                 self.crawl_unanswered(now, list);
             }
-            Why::Trace(trace, contact) => {
+            Why::LookUp(lookup, contact) => {
                 self.verify_known(now, contact);
-                self.trace_unanswered(now, trace, contact);
+                self.lookup_unanswered(now, lookup, contact);
             }
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => {
@@ -104,6 +107,7 @@ impl Peer {
             }
             Why::Cached => {}
             Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
+            Why::Pinged(ticket) => self.ping_unanswered(ticket),
         }
     }
 
@@ -150,13 +154,14 @@ impl Peer {
             Why::Offer(_, files) => self.offer_answered(now, contact, files, &answer),
             Why::Told => {}
             Why::Crawl(list, _) => self.crawl_answered(now, list, contact, &answer),
-            Why::Trace(trace, _) => self.trace_answered(now, trace, contact, &answer),
+            Why::LookUp(lookup, _) => self.lookup_answered(now, lookup, contact, &answer),
             Why::Holder(errand, addr) => self.holder_answered(now, errand, addr, contact, &answer),
             Why::Walk(walk, _) => self.walk_answered(now, walk, contact, program, answer),
             Why::Place(walk, _) => self.placed(now, walk, contact, Some(Ok(()))),
             Why::Cached => {}
             Why::HandValue(target) => self.hand_value_answered(now, contact, target, &answer),
             Why::HandedValue => self.hand_value_ended(now),
+            Why::Pinged(ticket) => self.ping_answered(now, ticket, contact),
         }
     }
 
@@ -169,12 +174,13 @@ impl Peer {
             Why::Offer(_, files) => self.offer_unanswered(now, &files),
             Why::Told => {}
             Why::Crawl(list, _) => self.crawl_unanswered(now, list),
-            Why::Trace(trace, contact) => self.trace_unanswered(now, trace, contact),
+            Why::LookUp(lookup, contact) => self.lookup_unanswered(now, lookup, contact),
             Why::Verify(contact) => self.verify_refused(contact),
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),
             Why::Place(walk, contact) => self.placed(now, walk, contact, Some(Err(refusal))),
             Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
+            Why::Pinged(ticket) => self.ping_unanswered(ticket),
             Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Cached => {}
         }
     }

@@ -7,6 +7,7 @@ use super::inspecting::Inspection;
 use super::requesting::Request;
 use super::search::{Asks, Search, Want};
 use super::storing::Store;
+use super::tracing::Tracing;
 use super::*;
 use crate::ground::krpc::{self, Errand};
 use crate::ground::{Content, FileName, Holding};
@@ -28,6 +29,7 @@ pub(super) enum Goal {
     Store(Box<Store>),
     Request(Box<Request>),
     Inspect(Box<Inspection>),
+    Trace(Box<Tracing>),
 }
 
 impl Goal {
@@ -35,7 +37,7 @@ impl Goal {
     fn can_do_without(&self) -> bool {
         match self {
             Goal::Request(request) => request.has_found(),
-            Goal::Store(_) | Goal::Inspect(_) => false,
+            Goal::Store(_) | Goal::Inspect(_) | Goal::Trace(_) => false,
         }
     }
 
@@ -45,6 +47,7 @@ impl Goal {
             Goal::Store(_) => None,
             Goal::Request(request) => Some(&mut request.holders),
             Goal::Inspect(inspection) => Some(&mut inspection.holders),
+            Goal::Trace(tracing) => Some(&mut tracing.holders),
         }
     }
 }
@@ -80,7 +83,7 @@ impl Peer {
         self.start_errand(now, ticket, name, Goal::Inspect(Box::new(Inspection::new(verify, mend))));
     }
 
-    fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
+    pub(super) fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
         if let Some(reason) = self.unready() {
             return self.answer(ticket, Answer::Failed { name, reason: reason.to_owned() });
         }
@@ -91,6 +94,7 @@ impl Peer {
         let place = self.naming.place(&name);
         let own = self.overlay.owns(place);
         let asks = match self.overlay.geometry() {
+            Geometry::Ring if matches!(goal, Goal::Trace(_)) => Asks::Way,
             Geometry::Ring => Asks::Nodes(self.tell_errand(&name, &goal, own)),
             // Whoever announced the file is of interest too.
             Geometry::Xor { .. } => Asks::Peers { scrape: false },
@@ -114,7 +118,7 @@ impl Peer {
     /// The ring shows its routes, from the first step on.
     fn tell_errand(&mut self, name: &FileName, goal: &Goal, own: bool) -> Option<Errand> {
         match (goal, own) {
-            (Goal::Inspect(_), _) => {}
+            (Goal::Inspect(_) | Goal::Trace(_), _) => {}
             (Goal::Store(store), _) if store.is_removal() => {}
             (Goal::Store(_), true) => self.news(News::StoreAccepted(name.clone())),
             (Goal::Store(_), false) => self.news(News::StoreForwarded(name.clone())),
@@ -125,7 +129,7 @@ impl Peer {
             Goal::Store(store) if store.is_removal() => None,
             Goal::Store(_) => Some(Errand::Store(name.clone())),
             Goal::Request(_) => Some(Errand::Request(name.clone())),
-            Goal::Inspect(_) => None,
+            Goal::Inspect(_) | Goal::Trace(_) => None,
         }
     }
 
@@ -141,6 +145,11 @@ impl Peer {
             let Phase::Searching(search) = &mut job.phase else { return drop(self.errands.insert(id, job)) };
             match search.want(&*self.overlay, self.me.id) {
                 Want::Ask(contact, question) => {
+                    let (name, hop, asked) = (job.name.clone(), search.hop(contact.id), search.lookup.asked());
+                    self.out.push_back(Output::News(News::Asking { name, hop, asked }));
+                    if let Goal::Trace(tracing) = &mut job.goal {
+                        tracing.asks(now, contact);
+                    }
                     self.ask(now, contact, question, Patience::Search, Why::Errand(id, contact));
                 }
                 Want::Wait => return drop(self.errands.insert(id, job)),
@@ -168,6 +177,7 @@ impl Peer {
             Goal::Store(_) => self.store_at(now, id, job, keepers),
             Goal::Request(_) => self.request_from(now, id, job, keepers),
             Goal::Inspect(_) => self.inspect_at(now, id, job, keepers),
+            Goal::Trace(_) => self.trace_at(now, id, job, keepers),
         }
     }
 
@@ -181,7 +191,7 @@ impl Peer {
                 holdings.iter().for_each(|holding| store.supersede(Some(*holding), contact));
             }
             Goal::Store(_) => {}
-            Goal::Request(_) | Goal::Inspect(_) => {}
+            Goal::Request(_) | Goal::Inspect(_) | Goal::Trace(_) => {}
         }
         if let Some(holders) = job.goal.holders() {
             holders.heard_told(answer.told.filter(|told| told.key == key));
@@ -192,6 +202,9 @@ impl Peer {
             }
         }
         if let Phase::Searching(search) = &mut job.phase {
+            if let Goal::Trace(tracing) = &mut job.goal {
+                tracing.answered(now, contact.id, &answer.nodes);
+            }
             search.answered(contact.id, &answer.nodes);
         }
         self.errand_heard(now, id, job, contact);
@@ -250,6 +263,7 @@ impl Peer {
             Goal::Store(_) => self.begin_uploads(id, job),
             Goal::Request(_) => self.fetch_next(now, id, job),
             Goal::Inspect(_) => self.inspect_next(now, id, job),
+            Goal::Trace(_) => self.trace_next(now, id, job),
         }
     }
 

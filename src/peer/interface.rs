@@ -1,8 +1,11 @@
 //! What goes into a peer and what comes out: the whole of its contact with the world.
 
-use super::tracing::Trace;
+pub use super::contacts::{Contacts, KnownContact, Whom};
+pub use super::looking_up::{LookedUp, LookupStep};
+pub use super::tracing::{Hop, Ruler, Trace};
 pub use crate::ground::MoveError;
 use crate::ground::{Contact, Content, Copy, FileName, Id, Item, Manifest, Secret};
+pub use crate::overlay::{Acquaintance, Geometry, Reason, Role};
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -145,8 +148,26 @@ pub enum Command {
     },
     /// Ask those near an id what torrents they know of (BEP 51).
     Sample(Id),
+    /// Say whom this peer knows.
+    Contacts,
+    /// Find out how long somebody takes to answer.
+    Ping(Whom),
+    /// Find who keeps a file, and say each step of the way.
+    Trace {
+        /// Its name.
+        name: FileName,
+        /// The way that this geometry would take; none: the network's own.
+        ruler: Option<Ruler>,
+    },
     /// Hand over what is held, tell the others, go.
     Leave,
+}
+
+impl Command {
+    /// It looks for a place in the network: it cannot be begun before the peer knows what is its own to keep.
+    pub fn is_about_places(&self) -> bool {
+        !matches!(self, Command::Leave | Command::Contacts | Command::Ping(_))
+    }
 }
 
 /// A value to be published.
@@ -342,7 +363,7 @@ pub enum Answer {
         absence: Absence,
     },
     /// Who keeps a key, and how that was found out.
-    LookedUp(Trace),
+    LookedUp(LookedUp),
     /// The files of the network.
     Listed {
         /// The version that answers for each name, in their order, and who holds it.
@@ -391,6 +412,19 @@ pub enum Answer {
         /// How many there are in all, by their account.
         num: u64,
     },
+    /// Whom this peer knows.
+    Contacts(Contacts),
+    /// Somebody answered a ping.
+    Pinged {
+        /// Who.
+        contact: Contact,
+        /// How long it took.
+        round_trip: Duration,
+        /// With which attempt.
+        attempts: u32,
+    },
+    /// The way to who keeps a file.
+    Traced(Box<Trace>),
     /// What was wanted apart from files could not be done: why, in one sentence.
     Unable(String),
     /// Those who shall keep a value do not want it: why, in one sentence.
@@ -448,6 +482,15 @@ pub enum News {
     StoreAccepted(FileName),
     /// Our own request goes out.
     RequestSent(FileName),
+    /// Somebody is asked for a command of ours.
+    Asking {
+        /// The file's name.
+        name: FileName,
+        /// How many peers led to this one, itself included.
+        hop: usize,
+        /// How many have been asked, in all.
+        asked: usize,
+    },
     /// A request passes by, or we are its owner and do not have the file.
     NotHere(FileName),
     /// A request ends here.

@@ -35,6 +35,7 @@ mod announcing;
 mod answering;
 mod asking;
 mod comparing;
+mod contacts;
 mod errands;
 mod finding;
 mod handover;
@@ -48,6 +49,7 @@ mod leaving;
 mod limits;
 mod listing;
 mod liveness;
+mod looking_up;
 mod memory;
 mod placing;
 mod requesting;
@@ -65,7 +67,6 @@ mod view;
 mod walks;
 
 pub use interface::*;
-pub use tracing::{Trace, TraceStep};
 pub use view::View;
 
 use crate::ground::krpc::{Body, Message, Program, Question};
@@ -161,7 +162,8 @@ pub struct Peer {
     /// Whom to tell of which file.
     told: Vec<(Contact, Holding)>,
     listings: BTreeMap<ErrandId, listing::Listing>,
-    traces: BTreeMap<ErrandId, tracing::Tracing>,
+    lookups: BTreeMap<ErrandId, looking_up::PendingLookup>,
+    pings: BTreeMap<Ticket, contacts::PendingPing>,
     handover: handover::Handover,
     leaving: Option<leaving::Leaving>,
     out: VecDeque<Output>,
@@ -267,7 +269,8 @@ impl Peer {
             known: known::Known::default(),
             told: Vec::new(),
             listings: BTreeMap::new(),
-            traces: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            pings: BTreeMap::new(),
             handover: handover::Handover::new(now),
             leaving: None,
             kind: config.overlay,
@@ -325,8 +328,8 @@ impl Peer {
 
     fn command(&mut self, now: Moment, ticket: Ticket, command: Command) {
         let member = self.standing == Standing::Member && self.leaving.is_none();
-        if member && command != Command::Leave && !self.overlay.knows_its_range(now) && self.waiting.len() < MAX_WAITING
-        {
+        let waits = member && command.is_about_places() && !self.overlay.knows_its_range(now);
+        if waits && self.waiting.len() < MAX_WAITING {
             return self.waiting.push((ticket, command));
         }
         match command {
@@ -335,7 +338,7 @@ impl Peer {
             Command::Remove { name } => self.start_store(now, ticket, name, Content::REMOVED, None),
             Command::Inspect { name, verify, mend } => self.start_inspection(now, ticket, name, verify, mend),
             Command::List => self.start_listing(now, ticket),
-            Command::LookUp { key } => self.start_trace(now, ticket, key),
+            Command::LookUp { key } => self.start_lookup(now, ticket, key),
             Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
             Command::Find(sought) => self.start_find(now, ticket, sought),
             Command::Announce { info_hash, port, seed } => {
@@ -343,6 +346,9 @@ impl Peer {
             }
             Command::FindPeers { info_hash, scrape } => self.start_find_peers(now, ticket, info_hash, scrape),
             Command::Sample(target) => self.start_sample(now, ticket, target),
+            Command::Contacts => self.answer(ticket, Answer::Contacts(self.contacts_known(now))),
+            Command::Ping(whom) => self.start_ping(now, ticket, &whom),
+            Command::Trace { name, ruler } => self.start_trace(now, ticket, name, ruler),
             Command::Leave => self.start_leaving(now, ticket),
         }
     }
@@ -429,14 +435,16 @@ impl Peer {
                     Command::Store { name, .. }
                     | Command::Request { name, .. }
                     | Command::Remove { name }
-                    | Command::Inspect { name, .. } => Answer::Failed { name, reason },
+                    | Command::Inspect { name, .. }
+                    | Command::Trace { name, .. } => Answer::Failed { name, reason },
                     _ => Answer::Unable(reason),
                 },
             );
         }
         self.fail_errands(reason);
         self.fail_listings(reason);
-        self.fail_traces(reason);
+        self.fail_lookups(reason);
+        self.fail_pings(reason);
         self.fail_walks(reason);
     }
 

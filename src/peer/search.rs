@@ -29,6 +29,8 @@ pub(super) enum Want {
 pub(super) enum Asks {
     /// Whom they know; with the errand, where people shall see it pass by.
     Nodes(Option<Errand>),
+    /// The same way as a shown search, which nobody shows.
+    Way,
     /// Who has the torrent, or file.
     Peers { scrape: bool },
     /// Whether they keep the item, if later than this version.
@@ -40,6 +42,7 @@ pub(super) enum Asks {
 impl Asks {
     pub fn question(&self, target: Id) -> Question {
         match self {
+            Asks::Way => Question::FindNode { target, errand: None },
             Asks::Nodes(errand) => Question::FindNode { target, errand: errand.clone() },
             Asks::Peers { scrape } => Question::GetPeers { info_hash: target, scrape: *scrape },
             Asks::Item { seq } => Question::Get { target, seq: *seq },
@@ -59,6 +62,8 @@ pub(super) struct Search {
     patient: bool,
     /// Only contacts of this address family take part: IPv4 and IPv6 are two networks (BEP 32).
     v6: Option<bool>,
+    /// How many peers led to each that was heard of.
+    hops: BTreeMap<Id, usize>,
     /// How many were heard of in each public network.
     networks: BTreeMap<u64, usize>,
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
@@ -92,7 +97,7 @@ impl Search {
     }
 
     fn new(overlay: &dyn Overlay, key: Id, asks: Asks) -> Search {
-        let hop_by_hop = matches!(asks, Asks::Nodes(Some(_))) && overlay.next_hop().is_some();
+        let hop_by_hop = matches!(asks, Asks::Nodes(Some(_)) | Asks::Way) && overlay.next_hop().is_some();
         let lookup = Lookup::new(overlay.geometry(), key, overlay.width());
         Search {
             lookup,
@@ -100,6 +105,7 @@ impl Search {
             thorough: false,
             patient: false,
             v6: None,
+            hops: BTreeMap::new(),
             networks: BTreeMap::new(),
             hop_by_hop,
             step_back: false,
@@ -125,6 +131,11 @@ impl Search {
         !std::mem::replace(&mut self.patient, true)
     }
 
+    /// How many peers led to this one, itself included.
+    pub fn hop(&self, id: Id) -> usize {
+        self.hops.get(&id).copied().unwrap_or(1)
+    }
+
     /// It takes part in this search.
     pub fn concerns(&self, contact: Contact) -> bool {
         self.v6.is_none_or(|v6| contact.addr.is_ipv6() == v6)
@@ -146,7 +157,11 @@ impl Search {
             return Want::Wait;
         }
         match self.lookup.next_step() {
-            Step::Ask(contact) => Want::Ask(contact, self.asks.question(self.lookup.key())),
+            Step::Ask(contact) => {
+                // Whom it knows after itself: the first of them is the next hop.
+                let target = if self.is_unshown_way() { contact.id } else { self.lookup.key() };
+                Want::Ask(contact, self.asks.question(target))
+            }
             Step::Wait => Want::Wait,
             Step::Done => Want::Done,
         }
@@ -164,9 +179,22 @@ impl Search {
 
     /// It answered, and named these.
     pub fn answered(&mut self, id: Id, named: &[Contact]) {
-        self.stepping_back.take_if(|asked| *asked == id);
+        let stepped_back = self.stepping_back.take_if(|asked| *asked == id).is_some();
         self.lookup.answered(id, &[]);
+        let next = self.hop(id) + 1;
+        for node in named {
+            self.hops.entry(node.id).or_insert(next);
+        }
+        if self.is_unshown_way() && !stepped_back {
+            let next = named.iter().min_by_key(|node| id.plus(Id::power_of_two(0)).clockwise_to(node.id));
+            return self.hear_of(next.map_or(&[], std::slice::from_ref));
+        }
         self.hear_of(named);
+    }
+
+    /// It takes the steps of a shown search, though nobody tells it whom to ask next.
+    fn is_unshown_way(&self) -> bool {
+        self.hop_by_hop && matches!(self.asks, Asks::Way)
     }
 
     /// It will not answer. One hop at a time nobody else is known then: the last who answered is asked for more.

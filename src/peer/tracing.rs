@@ -1,154 +1,211 @@
-//! A lookup that is told step by step: whom it asked, who had named it, who answered and when.
+//! A lookup told hop by hop: whom it asked, who had named each, and why. It asks as a request does and moves no bytes;
+//! nobody on the way shows it.
 
-use super::search::{Asks, Search, Want};
+use super::errands::{ErrandJob, Goal, Phase};
+use super::holders::{Holders, KEEPERS_ASKED};
 use super::*;
 use crate::ground::krpc;
+use crate::overlay::{Geometry, Reason};
 
-/// Most told lookups of one peer under way.
-const MAX_TRACES: usize = 64;
-
-/// How a lookup went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A lookup that has ended.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
-    /// What was looked up.
-    pub key: Id,
-    /// Who was asked, in this order. Empty where the peer itself knew enough.
-    pub steps: Vec<TraceStep>,
-    /// Those who keep the key as far as the lookup knows, nearest first: the owner, then who comes after it.
-    pub keepers: Vec<Contact>,
-    /// From the first question to the end.
-    pub took: Duration,
+    /// Whose name.
+    pub name: FileName,
+    /// Where it belongs.
+    pub place: Id,
+    /// How nearness was measured.
+    pub geometry: Geometry,
+    /// Nobody was asked along this way: it is what the other geometry would do among the peers met.
+    pub supposed: bool,
+    /// Where it began: the asker.
+    pub from: Id,
+    /// Whom it asked, in this order. None: the place is the asker's own.
+    pub hops: Vec<Hop>,
+    /// Everybody heard of on the way, the asker included, in the order of their ids.
+    pub met: Vec<Id>,
+    /// Who keeps the place.
+    pub owner: Id,
+    /// Who holds a copy that answers, the owner first.
+    pub holders: Vec<Id>,
+    /// How many peers said what they hold.
+    pub asked: usize,
+    /// Why nobody has it, if nobody has.
+    pub absence: Absence,
 }
 
-/// One question of a lookup.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceStep {
+/// A peer on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hop {
     /// Who was asked.
-    pub asked: Contact,
-    /// Who had named it first; none: the peer itself knew it.
-    pub named_by: Option<Id>,
-    /// Since the beginning.
-    pub at: Duration,
-    /// Its answer was overdue at some time: others were asked meanwhile.
-    pub overdue: bool,
-    /// From question to answer; none: nothing came before the end.
+    pub to: Contact,
+    /// Who had named it.
+    pub by: Id,
+    /// Why.
+    pub reason: Reason,
+    /// How far it is from the place.
+    pub left: Id,
+    /// How many of those met are nearer.
+    pub nearer: usize,
+    /// How long it took to answer; none: it did not, or was not asked.
     pub round_trip: Option<Duration>,
+    /// From the beginning to its answer.
+    pub total: Option<Duration>,
 }
 
-impl Trace {
-    /// Hops from the asker to the last before the owner, as Chord counts them (ToN 2003, §V.B): who answered, but for the
-    /// owner itself; at least one.
-    pub fn path_len(&self) -> usize {
-        let owner = self.keepers.first().map(|owner| owner.id);
-        let on_the_way = |step: &&TraceStep| step.round_trip.is_some() && Some(step.asked.id) != owner;
-        self.steps.iter().filter(on_the_way).count().max(1)
-    }
-
-    /// How many questions were overdue, and not answered before the end: to those who are gone, mostly.
-    pub fn timeouts(&self) -> usize {
-        self.steps.iter().filter(|step| step.overdue && step.round_trip.is_none()).count()
-    }
-
-    /// How many questions were overdue, answered in the end or not.
-    pub fn overdue(&self) -> usize {
-        self.steps.iter().filter(|step| step.overdue).count()
-    }
-}
-
-/// A told lookup under way.
+/// A trace under way.
 pub(super) struct Tracing {
-    ticket: Ticket,
+    /// The way of this geometry is wanted, perhaps another one than the network's.
+    wanted: Option<Ruler>,
     begun: Moment,
-    search: Search,
-    named_by: BTreeMap<Id, Id>,
-    steps: Vec<TraceStep>,
+    pub holders: Holders,
+    steps: Vec<Asked>,
+    /// Who was heard of first from whom.
+    named: BTreeMap<Id, (Contact, Id)>,
+    /// It goes along first successors: each hop is named by the one before it.
+    hop_by_hop: bool,
+}
+
+/// A geometry, as people say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruler {
+    /// Clockwise.
+    Ring,
+    /// By differing bits.
+    Kademlia,
+}
+
+struct Asked {
+    to: Contact,
+    sent: Moment,
+    answered: Option<Moment>,
 }
 
 impl Tracing {
-    fn step(&mut self, id: Id) -> Option<&mut TraceStep> {
-        self.steps.iter_mut().rev().find(|step| step.asked.id == id)
+    /// One that begins, and knows these.
+    pub fn new(now: Moment, me: Contact, overlay: &dyn Overlay, wanted: Option<Ruler>) -> Tracing {
+        let known = overlay.contacts();
+        let named = known.iter().chain([&me]).map(|contact| (contact.id, (*contact, me.id))).collect();
+        let hop_by_hop = overlay.next_hop().is_some();
+        Tracing { wanted, begun: now, holders: Holders::default(), steps: Vec::new(), named, hop_by_hop }
+    }
+
+    /// Somebody is asked the way.
+    pub fn asks(&mut self, now: Moment, to: Contact) {
+        self.steps.push(Asked { to, sent: now, answered: None });
+    }
+
+    /// It answered, and named these.
+    pub fn answered(&mut self, now: Moment, by: Id, nodes: &[Contact]) {
+        if let Some(step) = self.steps.iter_mut().find(|step| step.to.id == by) {
+            step.answered.get_or_insert(now);
+        }
+        for node in nodes {
+            self.named.entry(node.id).or_insert((*node, by));
+        }
+    }
+
+    fn hops(&self, geometry: Geometry, me: Id, place: Id, all: &BTreeSet<Id>) -> Vec<Hop> {
+        let before = [me].into_iter().chain(self.steps.iter().map(|step| step.to.id));
+        let hop = |(before, step): (Id, &Asked)| {
+            let named_by = self.named.get(&step.to.id).map_or(before, |(_, by)| *by);
+            let by = if self.hop_by_hop { before } else { named_by };
+            Hop {
+                round_trip: step.answered.map(|answered| answered.since(step.sent)),
+                total: step.answered.map(|answered| answered.since(self.begun)),
+                ..described(geometry, place, by, step.to, all)
+            }
+        };
+        before.zip(&self.steps).map(hop).collect()
+    }
+
+    /// The way that another geometry would take from here.
+    fn supposed(&self, geometry: Geometry, me: Id, place: Id, all: &BTreeSet<Id>) -> Vec<Hop> {
+        let way = geometry.supposed_way(me, place, all);
+        let contact = |id: &Id| self.named.get(id).map(|(contact, _)| *contact);
+        let by = [me].into_iter().chain(way.iter().copied());
+        let hop = |(by, to): (Id, &Id)| Some(described(geometry, place, by, contact(to)?, all));
+        by.zip(&way).filter_map(hop).collect()
+    }
+}
+
+/// A hop that nobody has taken yet.
+fn described(geometry: Geometry, place: Id, by: Id, to: Contact, all: &BTreeSet<Id>) -> Hop {
+    let left = geometry.left(to.id, place);
+    let nearer = all.iter().filter(|id| geometry.left(**id, place) < left).count();
+    let reason = geometry.reason(by, to.id, all);
+    Hop { to, by, reason, left, nearer, round_trip: None, total: None }
+}
+
+impl Ruler {
+    /// The geometry, where the network's own is not it.
+    fn instead_of(self, own: Geometry) -> Option<Geometry> {
+        match (self, own) {
+            (Ruler::Ring, Geometry::Xor { .. }) => Some(Geometry::Ring),
+            (Ruler::Kademlia, Geometry::Ring) => Some(Geometry::Xor { k: krpc::MAX_NODES }),
+            (Ruler::Ring, Geometry::Ring) | (Ruler::Kademlia, Geometry::Xor { .. }) => None,
+        }
     }
 }
 
 impl Peer {
-    pub(super) fn start_trace(&mut self, now: Moment, ticket: Ticket, key: Id) {
-        if let Some(reason) = self.unready() {
-            return self.answer(ticket, Answer::Unable(reason.to_owned()));
-        }
-        if self.traces.len() >= MAX_TRACES {
-            let reason = format!("{MAX_TRACES} lookups are under way: wait for one to end");
-            return self.answer(ticket, Answer::Unable(reason));
-        }
-        let search = Search::by_member(&*self.overlay, self.me, key, Asks::Nodes(None)).thorough();
-        self.last_errand += 1;
-        let tracing = Tracing { ticket, begun: now, search, named_by: BTreeMap::new(), steps: Vec::new() };
-        self.go_on_tracing(now, self.last_errand, tracing);
+    pub(super) fn start_trace(&mut self, now: Moment, ticket: Ticket, name: FileName, wanted: Option<Ruler>) {
+        let tracing = Tracing::new(now, self.me, &*self.overlay, wanted);
+        self.start_errand(now, ticket, name, Goal::Trace(Box::new(tracing)));
     }
 
-    fn go_on_tracing(&mut self, now: Moment, id: ErrandId, mut tracing: Tracing) {
-        loop {
-            match tracing.search.want(&*self.overlay, self.me.id) {
-                Want::Ask(contact, question) => {
-                    tracing.steps.push(TraceStep {
-                        asked: contact,
-                        named_by: tracing.named_by.get(&contact.id).copied(),
-                        at: now.since(tracing.begun),
-                        overdue: false,
-                        round_trip: None,
-                    });
-                    self.ask(now, contact, question, Patience::Search, Why::Trace(id, contact));
-                }
-                Want::Wait => return drop(self.traces.insert(id, tracing)),
-                Want::Done => return self.end_trace(now, tracing),
-            }
-        }
+    /// The keepers are found, the owner first.
+    pub(super) fn trace_at(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {
+        let (me, held) = (self.me, self.held_of(job.name.key()));
+        let Goal::Trace(tracing) = &mut job.goal else { unreachable!("only traces are traced") };
+        tracing.holders.found(keepers);
+        tracing.holders.heard(me, &held, false);
+        self.trace_next(now, id, job);
     }
 
-    fn end_trace(&mut self, now: Moment, tracing: Tracing) {
-        let keepers = self.keepers_found(&tracing.search).take(self.copies_wanted().max(1)).collect();
-        let trace =
-            Trace { key: tracing.search.lookup.key(), steps: tracing.steps, keepers, took: now.since(tracing.begun) };
-        self.answer(tracing.ticket, Answer::LookedUp(trace));
+    /// Asks all who may hold it, then tells.
+    pub(super) fn trace_next(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob) {
+        let Goal::Trace(tracing) = &mut job.goal else { unreachable!("only traces are traced") };
+        if let Some(unasked) = tracing.holders.survey(KEEPERS_ASKED) {
+            return self.ask_holders(now, id, job, unasked);
+        }
+        let announced = tracing.holders.take_announced();
+        if !announced.is_empty() {
+            return self.ask_announced(now, id, job, announced);
+        }
+        job.phase = Phase::Moving;
+        self.end_trace(job);
     }
 
-    pub(super) fn trace_answered(&mut self, now: Moment, id: ErrandId, contact: Contact, answer: &krpc::Answer) {
-        let Some(mut tracing) = self.traces.remove(&id) else { return };
-        let elapsed = now.since(tracing.begun);
-        if let Some(step) = tracing.step(contact.id) {
-            step.round_trip.get_or_insert(elapsed.saturating_sub(step.at));
-        }
-        let others: Vec<Contact> = answer.nodes.iter().copied().filter(|named| named.id != self.me.id).collect();
-        for named in &others {
-            if !tracing.search.lookup.knows(named.id) {
-                tracing.named_by.entry(named.id).or_insert(contact.id);
-            }
-        }
-        tracing.search.answered(contact.id, &others);
-        self.go_on_tracing(now, id, tracing);
-    }
-
-    pub(super) fn trace_late(&mut self, now: Moment, id: ErrandId, contact: Contact, attempts: u32) {
-        let Some(mut tracing) = self.traces.remove(&id) else { return };
-        if let Some(step) = tracing.step(contact.id) {
-            step.overdue = true;
-        }
-        tracing.search.late(contact.id, attempts);
-        self.go_on_tracing(now, id, tracing);
-    }
-
-    pub(super) fn trace_unanswered(&mut self, now: Moment, id: ErrandId, contact: Contact) {
-        let Some(mut tracing) = self.traces.remove(&id) else { return };
-        if let Some(step) = tracing.step(contact.id) {
-            step.overdue = true;
-        }
-        tracing.search.failed(contact.id);
-        self.go_on_tracing(now, id, tracing);
-    }
-
-    /// Ends all told lookups.
-    pub(super) fn fail_traces(&mut self, reason: &str) {
-        for tracing in std::mem::take(&mut self.traces).into_values() {
-            self.answer(tracing.ticket, Answer::Unable(reason.to_owned()));
-        }
+    fn end_trace(&mut self, job: ErrandJob) {
+        let Goal::Trace(tracing) = job.goal else { unreachable!("only traces are traced") };
+        let (own, place) = (self.overlay.geometry(), self.naming.place(&job.name));
+        let other = tracing.wanted.and_then(|wanted| wanted.instead_of(own));
+        let all: BTreeSet<Id> = tracing.named.keys().copied().collect();
+        let geometry = other.unwrap_or(own);
+        let hops = match other {
+            Some(other) => tracing.supposed(other, self.me.id, place, &all),
+            None => tracing.hops(own, self.me.id, place, &all),
+        };
+        let best = tracing.holders.best(|_| true).filter(|best| !best.content.is_removed());
+        let holders = best.map(|best| tracing.holders.of(&best, |_| true)).unwrap_or_default();
+        let answered = |id: &Id| {
+            *id == self.me.id || !tracing.steps.iter().any(|step| step.to.id == *id && step.answered.is_none())
+        };
+        let owner = geometry.by_keeping(place, &all).into_iter().find(answered).unwrap_or(self.me.id);
+        let trace = Trace {
+            name: job.name,
+            place,
+            geometry,
+            supposed: other.is_some(),
+            from: self.me.id,
+            hops,
+            met: all.into_iter().collect(),
+            owner,
+            holders: holders.into_iter().map(|holder| holder.id).collect(),
+            asked: tracing.holders.asked(),
+            absence: tracing.holders.absence(),
+        };
+        self.answer(job.ticket, Answer::Traced(Box::new(trace)));
     }
 }

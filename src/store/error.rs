@@ -6,6 +6,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+/// What is said where no more is to be kept, whoever passes it on.
+const NO_ROOM: &str = "no room";
+/// What is said where the disk is full.
+const NO_SPACE: &str = "no space left";
+
+/// Whether the reason that somebody gives is that more does not fit there.
+pub fn is_for_lack_of_room(reason: &str) -> bool {
+    reason.contains(NO_ROOM) || reason.contains(NO_SPACE)
+}
+
 /// Why the store could not do it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreError {
@@ -38,8 +48,8 @@ pub enum StoreError {
     },
     /// More is not to be kept.
     #[error(
-        "no room for {} more: {} of the quota of {} are in use; remove files, or start the peer with a larger quota",
-        Size(*.wanted), Size(*.used), Size(*.quota)
+        "{} for {} more: {} of the quota of {} are in use; remove files, or start the peer with a larger quota",
+        NO_ROOM, Size(*.wanted), Size(*.used), Size(*.quota)
     )]
     Quota {
         /// How long the refused content is.
@@ -50,7 +60,7 @@ pub enum StoreError {
         quota: u64,
     },
     /// The disk is full.
-    #[error("no space left on the disk for {}", .0.display())]
+    #[error("{} on the disk for {}", NO_SPACE, .0.display())]
     Full(PathBuf),
     /// A higher version is here already.
     #[error("version {} is here already", .0.version)]
@@ -116,4 +126,18 @@ pub(crate) fn plain(error: &io::Error) -> String {
     let text = text.split(" (os error").next().expect("a split has a first part");
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lack_of_room_is_told_from_all_else() {
+        let quota = StoreError::Quota { wanted: 2, used: 1, quota: 2 };
+        for error in [quota, StoreError::Full(PathBuf::from("x"))] {
+            assert!(is_for_lack_of_room(&error.to_string()), "{error}");
+        }
+        assert!(!is_for_lack_of_room(&StoreError::Changed.to_string()));
+    }
 }

@@ -3,8 +3,10 @@
 use super::crowd::Crowd;
 use super::give::Served;
 use super::pace::Pace;
+use super::progress::Progress;
 use super::uplink::Uplink;
 use crate::ground::Content;
+use std::sync::Arc;
 
 /// How fast a peer's transfers go together, in bytes a second; none: as fast as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,12 +22,19 @@ pub struct Exchange {
     pub(super) uplink: Uplink,
     pub(super) downlink: Pace,
     pub(super) crowd: Crowd,
+    /// How far they have come.
+    pub progress: Arc<Progress>,
 }
 
 impl Exchange {
     /// `seed`: for what is drawn by lot.
     pub fn new(limits: Limits, seed: u64) -> Exchange {
-        Exchange { uplink: Uplink::new(limits.up, seed), downlink: Pace::new(limits.down), crowd: Crowd::default() }
+        Exchange {
+            uplink: Uplink::new(limits.up, seed),
+            downlink: Pace::new(limits.down),
+            crowd: Crowd::default(),
+            progress: Arc::default(),
+        }
     }
 
     /// Content that is not whole here yet.

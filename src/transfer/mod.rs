@@ -56,6 +56,7 @@ mod inspect;
 mod line;
 mod message;
 mod pace;
+mod progress;
 mod put;
 mod swarm;
 mod take;
@@ -67,6 +68,7 @@ pub use give::{Served, serve_get};
 pub use inspect::{examine, inspect, list, serve_inspect, serve_list};
 pub use line::{AfterTalk, Lines, converse};
 pub use message::{Get, Put, Question};
+pub use progress::Progress;
 pub use put::{Payload, decline_put, serve_put, upload};
 pub use take::{Order, Told, take};
 

@@ -2,6 +2,7 @@
 
 use super::bytes::{read_into, send_range};
 use super::message::{Put, Question, Reply};
+use super::progress::Running;
 use super::{Exchange, frame, out_of_turn, read_error, read_reply, send, unreachable_by};
 use crate::ground::{Content, MoveError};
 use crate::store::pieces::{Pieces, chunk_count};
@@ -43,13 +44,14 @@ pub fn upload<S: Read + Write>(
         }
         Some(Payload { pieces, .. }) => question.extend(pieces.to_bytes()),
     }
+    let running = exchange.progress.begin(&put.manifest.name, put.manifest.content.len_bytes);
     stream.write_all(&question).and_then(|()| stream.flush()).map_err(|error| unreachable_by(&error))?;
     for _ in 0..=ROUNDS {
         match (read_reply(stream)?, &payload) {
             (Reply::Have | Reply::Durable, _) => return Ok(()),
             (Reply::Lacks(bits), Some(payload)) if payload.pieces.count() > 1 => {
                 let lacks = ChunkSet::from_bytes(payload.pieces.count(), &bits).ok_or_else(out_of_turn)?;
-                send_chunks(stream, payload, &lacks, exchange)?;
+                send_chunks(stream, payload, &lacks, exchange, &running)?;
             }
             _ => break,
         }
@@ -62,8 +64,11 @@ fn send_chunks(
     payload: &Payload,
     wanted: &ChunkSet,
     exchange: &Exchange,
+    running: &Running,
 ) -> Result<(), MoveError> {
     let pieces = payload.pieces;
+    // What is there already need not go.
+    running.add(wanted.complement().iter().map(|index| pieces.chunk_len(index)).sum());
     let mut chunks = wanted.iter().peekable();
     while let Some(first) = chunks.next() {
         let mut last = first;
@@ -71,9 +76,27 @@ fn send_chunks(
             last += 1;
         }
         let range = pieces.start(first)..pieces.start(last) + pieces.chunk_len(last);
-        send_range(stream, payload.file, range, exchange.uplink.pace())?;
+        send_range(&mut Counted { stream, running }, payload.file, range, exchange.uplink.pace())?;
     }
     Ok(())
+}
+
+/// A stream that counts what it takes.
+struct Counted<'c, S> {
+    stream: &'c mut S,
+    running: &'c Running<'c>,
+}
+
+impl<S: Write> Write for Counted<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stream.write(bytes)?;
+        self.running.add(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// Takes a version from the peer at the other end into our store, after its [`Question::Put`].
@@ -136,7 +159,7 @@ fn excuse(error: &StoreError) -> Reply {
         StoreError::Outdated(held) => Reply::Outdated(*held),
         StoreError::Damaged => Reply::Damaged,
         StoreError::Full(_) => Reply::Refused("no space left on its disk".to_owned()),
-        StoreError::Quota { .. } => Reply::Refused("its quota is used up".to_owned()),
+        StoreError::Quota { .. } => Reply::Refused("no room left in its quota".to_owned()),
         StoreError::InUse(_)
         | StoreError::Earlier(_)
         | StoreError::Later(_)

@@ -7,6 +7,7 @@ use super::bytes::read_into;
 use super::crowd::Share;
 use super::line::{AfterTalk, Lines, converse};
 use super::message::{Get, Question, Reply};
+use super::progress::Running;
 use super::swarm::{SourceId, Swarm};
 use super::{Exchange, ask, out_of_turn, read_reply};
 use crate::ground::{Contact, Content, FileName, Id, Moment, MoveError};
@@ -79,6 +80,7 @@ pub fn take(
         tell,
         place,
         begun: Instant::now(),
+        running: exchange.progress.begin(order.name, order.content.len_bytes),
         told: AtomicBool::new(false),
         state: Mutex::default(),
         changed: Condvar::new(),
@@ -97,6 +99,7 @@ struct Taking<'t> {
     tell: &'t (dyn Fn(Told) + Sync),
     place: Place,
     begun: Instant,
+    running: Running<'t>,
     /// That bytes come.
     told: AtomicBool,
     state: Mutex<State<'t>>,
@@ -297,6 +300,7 @@ impl<'t> Taking<'t> {
     fn begin_with(&self, partial: Arc<Partial>) -> Arc<Partial> {
         let mut state = self.state();
         let found = state.found.get_or_insert_with(|| {
+            self.running.add(partial.have().iter().map(|index| partial.pieces().chunk_len(index)).sum());
             let swarm = Swarm::new(partial.have(), chunk_size(self.order.content.len_bytes), self.order.seed);
             let share = self.exchange.crowd.share(partial.clone());
             Found { swarm, partial, _share: share }

@@ -1,11 +1,11 @@
 //! What a host answers and tells, as the objects of the interface.
 
-use super::schema::{Code, CopyHealth, FileVersion, Object, Outcome, Phase, Trouble, Who};
+use super::schema::{Code, CopyHealth, FileVersion, Object, Outcome, Phase, Search, Seen, Trouble, Who};
 use super::verdict::{self, Verdict, verdict};
 use crate::ground::item::as_text;
 use crate::ground::{Copy, FileName, Id, Item, Naming};
 use crate::live::{Event, Unheard};
-use crate::peer::{Absence, Answer, News};
+use crate::peer::{Absence, Answer, JoinError, News, Successors};
 
 /// What was wished, as far as its answer does not say.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,17 @@ pub fn objects(naming: Naming, subject: &Subject, answer: Answer) -> Vec<Object>
         Answer::Failed { name, reason } => vec![error(Code::Failed, &format!("{name}: {reason}"))],
         Answer::Unable(reason) => vec![error(Code::OutOfReach, &reason)],
         Answer::Refused(reason) => vec![error(Code::Refused, &reason)],
+        Answer::Contacts(contacts) => done(seen(Seen::contacts(naming, &contacts))),
+        Answer::Pinged { contact, round_trip, attempts } => {
+            done(seen(vec![Seen::pinged(naming, contact, round_trip, attempts)]))
+        }
+        Answer::Traced(trace) => {
+            let told = seen(Seen::trace(naming, &trace));
+            match trace.holders.is_empty() {
+                true => told.into_iter().chain([absent(&trace.name, trace.absence, trace.asked)]).collect(),
+                false => done(told),
+            }
+        }
         Answer::Left => done(Vec::new()),
         Answer::Announced(_) | Answer::Peers { .. } | Answer::Samples { .. } => {
             unreachable!("no route is about torrents")
@@ -99,6 +110,7 @@ pub fn phase(naming: Naming, file: &FileName, event: &Event) -> Option<Object> {
     let who = |id: &Id| Who::new(naming, *id);
     let (about, phase) = match news {
         News::RequestSent(name) | News::StoreForwarded(name) => (name, Phase::Searching { name: name.to_string() }),
+        News::Asking { name, hop, asked } => (name, Phase::Asking { name: name.to_string(), hop: *hop, asked: *asked }),
         News::Sending { name, to } => (name, Phase::Sending { name: name.to_string(), to: who(to) }),
         News::Receiving { name, from } => (name, Phase::Receiving { name: name.to_string(), from: who(from) }),
         News::HolderFailed { name, holder, error } => {
@@ -123,6 +135,75 @@ pub fn phase(naming: Naming, file: &FileName, event: &Event) -> Option<Object> {
         | News::HandingOver { .. } => return None,
     };
     (about == file).then_some(Object::Phase(phase))
+}
+
+/// What is told to all of what happened: news, and how commands ended.
+pub fn told(naming: Naming, me: Id, event: Event) -> Vec<Object> {
+    match event {
+        Event::News(news) => tidings(naming, me, news).into_iter().collect(),
+        Event::Answer { subject, answer, .. } => {
+            let subject = Subject { key: subject.unwrap_or_default(), ..Subject::default() };
+            ending(naming, &subject, answer)
+        }
+    }
+}
+
+/// How a command ended. What whoever gave it wanted to know is for nobody else; nor is that it is done.
+fn ending(naming: Naming, subject: &Subject, answer: Answer) -> Vec<Object> {
+    match answer {
+        Answer::Inspected { .. }
+        | Answer::Listed { .. }
+        | Answer::Found(_)
+        | Answer::Announced(_)
+        | Answer::Peers { .. }
+        | Answer::Samples { .. }
+        | Answer::Contacts(_)
+        | Answer::Pinged { .. }
+        | Answer::Traced(_) => Vec::new(),
+        Answer::Left => done(Vec::new()),
+        answer => {
+            let mut told = objects(naming, subject, answer);
+            told.retain(|object| !matches!(object, Object::Done { .. }));
+            told
+        }
+    }
+}
+
+fn tidings(naming: Naming, me: Id, news: News) -> Option<Object> {
+    let who = |id: Id| Who::new(naming, id);
+    let named = |successors: Successors| Who::all(naming, &[successors.first, successors.second]);
+    let hop = |name: FileName, search, passes| Object::Hop { name: name.to_string(), search, passes };
+    Some(match news {
+        News::StoreForwarded(name) => hop(name, Search::Store, true),
+        News::StoreAccepted(name) => hop(name, Search::Store, false),
+        News::NotHere(name) => hop(name, Search::Request, true),
+        News::FileHere(name) => hop(name, Search::Request, false),
+        News::RequestSent(name) => Object::Phase(Phase::Searching { name: name.to_string() }),
+        News::Sending { name, to } => Object::Phase(Phase::Sending { name: name.to_string(), to: who(to) }),
+        News::Receiving { name, from } => Object::Phase(Phase::Receiving { name: name.to_string(), from: who(from) }),
+        News::HolderFailed { name, holder, error } => {
+            let (name, holder, reason) = (name.to_string(), who(holder), error.to_string());
+            Object::Phase(Phase::HolderFailed { name, holder, reason })
+        }
+        News::HandingOver { .. } => Object::Phase(Phase::Leaving),
+        News::JoinReceived(peer) => Object::PeerJoined { peer: who(peer), successors: Vec::new() },
+        News::Joined(successors) => {
+            Object::PeerJoined { peer: who(me), successors: successors.map(named).unwrap_or_default() }
+        }
+        News::JoinFailed(error @ JoinError::Taken(_)) => Object::Error(Trouble::new(Code::Refused, error)),
+        News::JoinFailed(error @ JoinError::Silence(_)) => Object::Error(Trouble::new(Code::OutOfReach, error)),
+        News::SuccessorsChanged(successors) => Object::Successors { successors: named(successors) },
+        News::Departing(peer) => Object::PeerLeft { peer: who(peer) },
+        News::Dead(peer) => Object::PeerDead { peer: who(peer) },
+        News::Sent
+        // Many, and only for who waits.
+        | News::Asking { .. }
+        | News::PingsSent(_)
+        | News::PingReceived(_)
+        | News::PingAnswered(_)
+        | News::JoinForwarded(_)
+        | News::SuccessorChangeReceived => return None,
+    })
 }
 
 /// Why a command was not even begun.
@@ -168,6 +249,10 @@ fn absent(name: &FileName, absence: Absence, asked: usize) -> Object {
 fn done(mut objects: Vec<Object>) -> Vec<Object> {
     objects.push(Object::Done { outcome: Outcome::Good });
     objects
+}
+
+fn seen(all: Vec<Seen>) -> Vec<Object> {
+    all.into_iter().map(Object::Seen).collect()
 }
 
 fn error(code: Code, message: &str) -> Object {

@@ -1,9 +1,10 @@
 //! The files by which running peers are found. Those of peers that are gone are removed by whoever sees them.
 
 use super::folder::{self, FolderError};
-use super::schema::Plate;
+use super::schema::{Mode, Plate};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,13 +25,27 @@ pub async fn running() -> Result<Vec<Plate>, FolderError> {
     for path in plates_in(&folder) {
         match read(&path) {
             Some(plate) if is_alive(&plate.socket).await => found.push(plate),
-            Some(plate) => remove(&path, &plate.socket),
+            Some(plate) => {
+                // Only what we would have made: a plate is a file that anybody's program may have written.
+                let _ = fs::remove_file(token_path(&folder, plate.pid));
+                remove(&path, &plate.socket);
+            }
             // Perhaps a later program's.
             None => {}
         }
     }
     found.sort_by_key(|plate| (plate.name.len(), plate.name.clone(), plate.addrs.clone()));
     Ok(found)
+}
+
+/// `peer 4  ring  127.0.0.1:12004  process 1234`.
+pub fn described(plate: &Plate) -> String {
+    let addrs: Vec<String> = plate.addrs.iter().map(SocketAddr::to_string).collect();
+    let mode = match plate.mode {
+        Mode::Ring => "ring",
+        Mode::Kademlia => "kademlia",
+    };
+    format!("peer {}  {mode}  {}  process {}", plate.name, addrs.join(" "), plate.pid)
 }
 
 /// A socket of a path that fits, with nobody else's permission.
@@ -62,6 +77,11 @@ pub fn leave(plate: &Plate) -> Result<PathBuf, super::ServeError> {
     };
     write().map_err(|error: io::Error| super::ServeError::Socket { path: path.clone(), error })?;
     Ok(path)
+}
+
+/// Where a peer's token lies, for who may change something over TCP.
+pub fn token_path(folder: &Path, pid: u32) -> PathBuf {
+    folder.join(format!("{pid}.token"))
 }
 
 /// Removes a plate and its socket.

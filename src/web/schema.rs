@@ -1,68 +1,17 @@
 //! The JSON of the interface: what is wished, what is told. It only ever grows.
 
+pub mod looking;
+mod wishes;
+
+pub use looking::Seen;
+pub use wishes::{CheckWish, GetWish, NameWish, RequestWish, SetWish, StoreWish};
+
 use crate::ground::{Content, Copy, FileName, Health, Id, Manifest, Naming};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// `POST /v1/store`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StoreWish {
-    /// The file, by its absolute path.
-    pub path: String,
-    /// Its name in the network.
-    pub name: String,
-    /// Seconds that it is kept; none: until it is removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ttl_s: Option<u64>,
-}
-
-/// `POST /v1/request`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RequestWish {
-    /// The file's name.
-    pub name: String,
-    /// Which version; none: the latest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u64>,
-    /// Where it is put, by an absolute path.
-    pub path: String,
-}
-
-/// `POST /v1/rm` and `/v1/history`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NameWish {
-    /// The file's name.
-    pub name: String,
-}
-
-/// `POST /v1/check`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CheckWish {
-    /// The file's name.
-    pub name: String,
-    /// Have made good what lacks, and wait for it.
-    #[serde(default)]
-    pub repair: bool,
-}
-
-/// `POST /v1/set`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SetWish {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value: String,
-}
-
-/// `POST /v1/get`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetWish {
-    /// The key.
-    pub key: String,
-}
 
 /// A peer that runs on this machine, as the file says that it leaves for commands; also `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +30,12 @@ pub struct Plate {
     pub pid: u32,
     /// Where it takes commands.
     pub socket: PathBuf,
+    /// Where it answers HTTP, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// The file with what requests there have to show that change something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<PathBuf>,
 }
 
 /// Who is near what.
@@ -112,6 +67,63 @@ pub enum Object {
     /// Something has begun.
     #[serde(rename = "phase")]
     Phase(Phase),
+    /// Somebody's search for a file came by this peer.
+    #[serde(rename = "hop")]
+    Hop {
+        /// The file's name.
+        name: String,
+        /// What for.
+        search: Search,
+        /// It goes on from here; if not, it ends here.
+        passes: bool,
+    },
+    /// A file is on its way.
+    #[serde(rename = "progress")]
+    Progress {
+        /// The file's name.
+        file: String,
+        /// How much of it is here.
+        bytes: u64,
+        /// All of it.
+        total: u64,
+        /// How fast it comes.
+        bytes_per_s: u64,
+        /// Seconds until all is here; none: nothing comes.
+        eta_s: Option<u64>,
+    },
+    /// A peer takes part, perhaps this one.
+    #[serde(rename = "peer.joined")]
+    PeerJoined {
+        /// Who.
+        peer: Who,
+        /// Who comes after this peer, if it is the one, and there is such a thing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        successors: Vec<Who>,
+    },
+    /// A successor is dead.
+    #[serde(rename = "peer.dead")]
+    PeerDead {
+        /// Who.
+        peer: Who,
+    },
+    /// A successor said goodbye.
+    #[serde(rename = "peer.left")]
+    PeerLeft {
+        /// Who.
+        peer: Who,
+    },
+    /// Others come after this peer than before.
+    #[serde(rename = "successors")]
+    Successors {
+        /// The nearest first.
+        successors: Vec<Who>,
+    },
+    /// Whoever reads was too slow, or came too late.
+    #[serde(rename = "missed")]
+    Missed {
+        /// How many objects are not told.
+        events: u64,
+    },
     /// Somebody holds a version of a file.
     #[serde(rename = "copy")]
     Copy {
@@ -167,7 +179,7 @@ pub enum Object {
     Fetched {
         /// Its name.
         name: String,
-        /// Where it was put.
+        /// Where it was put; empty where only whoever asked knows.
         path: String,
         /// Who had it.
         from: Who,
@@ -224,6 +236,31 @@ pub enum Object {
         /// How well.
         outcome: Outcome,
     },
+    /// What people look at.
+    #[serde(untagged)]
+    Seen(Seen),
+}
+
+/// An object as it is told to many: in the stream of events, and in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Counts up from one, in each run of the peer.
+    pub id: u64,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub object: Object,
+}
+
+/// What somebody looks for a file's place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Search {
+    /// To keep it there.
+    Store,
+    /// To have it from there.
+    Request,
 }
 
 /// What has begun.
@@ -234,6 +271,15 @@ pub enum Phase {
     Searching {
         /// The file's name.
         name: String,
+    },
+    /// Somebody on the way is asked.
+    Asking {
+        /// The file's name.
+        name: String,
+        /// How many peers led to this one, itself included.
+        hop: usize,
+        /// How many have been asked, in all.
+        asked: usize,
     },
     /// Bytes go to a peer.
     Sending {

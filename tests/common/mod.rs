@@ -6,6 +6,8 @@
 // Each file of tests uses a part of this.
 #![allow(dead_code)]
 
+pub mod http;
+pub mod network;
 mod process;
 
 #[allow(unused_imports)]

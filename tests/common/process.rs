@@ -55,6 +55,8 @@ pub fn program() -> Command {
             command.env_remove(name);
         }
     }
+    // Where there is no p2p.toml.
+    command.env("XDG_CONFIG_HOME", "/dev/null");
     command
 }
 

@@ -1,7 +1,8 @@
 //! The options of one-shot commands, which a running peer carries out.
 
 use super::dht::timeout;
-use clap::{Args, Subcommand};
+use super::looking::{Find, Peers, Ping, Ring, Watch};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,6 +87,16 @@ pub enum Client {
     Get(Get),
     /// Show which peer runs here
     Status(Status),
+    /// Show whom a peer knows, in the order of the ring or bucket by bucket
+    Ring(Ring),
+    /// Show whom a peer knows, how fast each answers and when it did last
+    Peers(Peers),
+    /// Show the way to who keeps a file, hop by hop
+    Find(Find),
+    /// Find out how fast a peer answers
+    Ping(Ping),
+    /// Show what happens at a peer, until Ctrl-C
+    Watch(Watch),
     /// Let a peer hand over, say goodbye and end
     Quit(Quit),
 }
@@ -104,6 +115,20 @@ pub struct Asking {
     /// Seconds until it is given up, with exit code 124 [default: never]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     pub timeout: Option<Duration>,
+    /// Whether progress bars and what goes on have colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When there are colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// At a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also there
+    Always,
+    /// Nowhere
+    Never,
 }
 
 /// What opens a sealed file.
@@ -267,6 +292,11 @@ impl Client {
             | Client::Set(Set { asking, .. })
             | Client::Get(Get { asking, .. })
             | Client::Status(Status { asking })
+            | Client::Ring(Ring { asking })
+            | Client::Peers(Peers { asking })
+            | Client::Find(Find { asking, .. })
+            | Client::Ping(Ping { asking, .. })
+            | Client::Watch(Watch { asking, .. })
             | Client::Quit(Quit { asking }) => asking,
         }
     }
@@ -289,6 +319,11 @@ impl Client {
             | Client::Set(_)
             | Client::Get(_)
             | Client::Status(_)
+            | Client::Ring(_)
+            | Client::Peers(_)
+            | Client::Find(_)
+            | Client::Ping(_)
+            | Client::Watch(_)
             | Client::Quit(_) => Ok(()),
         }
     }

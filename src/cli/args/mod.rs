@@ -2,19 +2,29 @@
 
 pub mod client;
 pub mod dht;
+pub mod files;
 mod kademlia;
+pub mod local;
+pub mod looking;
+pub mod pages;
 mod peer;
 
 use super::bench::Bench;
 use super::bench::plot::Plot;
 use super::sim::Sim;
 use crate::live::Config;
+use crate::web::Settings;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use client::{Client, SealKeyFile};
 use dht::Dht;
+use files::{Files, Setting};
+use local::{ConfigTask, Doctor, Up};
+use pages::Page;
 use std::env;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,10 +38,23 @@ Examples:
   p2p store report.pdf   Has the peer that runs on this machine keep a file in the network
   p2p request report.pdf -o copy.pdf
                          Has it bring one here; likewise rm, ls, check, history, set, get, status, quit
+  p2p find report.pdf    Shows the way to who keeps it, hop by hop; likewise ring, peers, ping
+  p2p up 8               A whole network on this machine, until Ctrl-C
   p2p dht get KEY --bootstrap HOST:PORT
                          Plain operations on the Mainline DHT: see p2p dht --help
 
 Type at a running peer:  Store FILE   Request NAME   set KEY VALUE   get KEY   Quit";
+
+const COMPLETIONS: &str = "\
+Examples:
+  p2p completions bash >~/.local/share/bash-completion/completions/p2p
+  p2p completions zsh >~/.zfunc/_p2p
+  p2p completions fish >~/.config/fish/completions/p2p.fish";
+
+const MAN: &str = "\
+Examples:
+  p2p man | man -l -                         Reads the first page
+  p2p man ~/.local/share/man/man1            Writes one page for each command";
 
 /// A group of machines keeps files without any server.
 #[derive(Parser)]
@@ -60,12 +83,31 @@ enum Task {
     Bench(Bench),
     /// Draw a CSV file as SVG
     Plot(Plot),
+    /// Run a whole local network, until Ctrl-C
+    Up(Up),
+    /// Show the settings, and where each comes from
+    #[command(subcommand)]
+    Config(ConfigTask),
+    /// Look whether this machine is fit for a peer
+    Doctor(Doctor),
+    /// Print a script with which a shell completes commands
+    #[command(before_help = COMPLETIONS)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write manual pages
+    #[command(before_help = MAN)]
+    Man {
+        /// Into this folder, one for each command [default: the first one, to standard output]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// What a command line wants.
 pub enum Wanted {
-    /// A running peer.
-    Peer(Box<Config>),
+    /// A running peer, how it can be asked, and what the end of its input means.
+    Peer(Box<Config>, Settings, AtEnd),
     /// Something that a running peer does.
     Client(Client),
     /// A key file.
@@ -78,11 +120,32 @@ pub enum Wanted {
     Bench(Bench),
     /// A graph of a CSV file.
     Plot(Plot),
+    /// A local network.
+    Up(Up),
+    /// All settings.
+    Config { settings: Vec<Setting>, json: bool },
+    /// An examination of this machine.
+    Doctor(Doctor),
+    /// This text, as it is: a script or a page.
+    Text(Vec<u8>),
+    /// Manual pages, in a folder.
+    Man(PathBuf, Vec<Page>),
+}
+
+/// What the end of a peer's input means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// Nothing more is typed, and that is all.
+    ServeOn,
+    /// The peer is to leave, as with Quit.
+    Leave,
 }
 
 /// Reads a command line, the program's own name first. What is wrong is told with the usage; exit code 2.
 pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Wanted, clap::Error> {
-    let mut command = without_empty_variables(CommandLine::command());
+    let plain = CommandLine::command();
+    let files = Files::read(&plain).map_err(|reason| plain.clone().error(ErrorKind::ValueValidation, reason))?;
+    let mut command = without_empty_variables(files.lay_under(plain.clone()));
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let matches = command.try_get_matches_from_mut(&words);
     let task = task_in(&mut command, &words);
@@ -91,9 +154,9 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         (matches, _) => matches?,
     };
     let given = |check: fn(&ArgMatches) -> Result<(), String>| check(matches.subcommand().expect("one is required").1);
-    let (name, config) = match CommandLine::from_arg_matches(&matches)?.task {
-        Task::Init(init) => ("init", given(peer::check).and_then(|()| init.config())),
-        Task::Join(join) => ("join", given(peer::check).and_then(|()| join.config())),
+    let (name, (web, at_end), config) = match CommandLine::from_arg_matches(&matches)?.task {
+        Task::Init(init) => ("init", init.manner(), given(peer::check).and_then(|()| init.config())),
+        Task::Join(join) => ("join", join.manner(), given(peer::check).and_then(|()| join.config())),
         Task::Client(client) => {
             let name = matches.subcommand_name().expect("one is required");
             let task = command.find_subcommand_mut(name).expect("it was just parsed");
@@ -105,8 +168,17 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         Task::Sim(sim) => return Ok(Wanted::Sim(sim)),
         Task::Bench(bench) => return Ok(Wanted::Bench(bench)),
         Task::Plot(plot) => return Ok(Wanted::Plot(plot)),
+        Task::Up(up) => return Ok(Wanted::Up(up)),
+        Task::Config(ConfigTask::Show(show)) => {
+            let settings = files.settings(&plain, &matches);
+            return Ok(Wanted::Config { settings, json: show.json() });
+        }
+        Task::Doctor(doctor) => return Ok(Wanted::Doctor(doctor)),
+        Task::Completions { shell } => return Ok(Wanted::Text(pages::completions(CommandLine::command(), shell))),
+        Task::Man { dir: None } => return Ok(Wanted::Text(pages::first(CommandLine::command()))),
+        Task::Man { dir: Some(dir) } => return Ok(Wanted::Man(dir, pages::all(CommandLine::command()))),
     };
-    config.map(|config| Wanted::Peer(Box::new(config))).map_err(|reason| {
+    config.map(|config| Wanted::Peer(Box::new(config), web, at_end)).map_err(|reason| {
         let task = command.find_subcommand_mut(name).expect("it was just parsed");
         task.error(ErrorKind::ValueValidation, reason)
     })
@@ -147,9 +219,8 @@ mod tests {
     /// The peer that a command line wants.
     pub fn read(line: &str) -> Result<Config, clap::Error> {
         parse(line.split_whitespace()).map(|wanted| match wanted {
-            Wanted::Peer(config) => *config,
-            Wanted::Client(_) | Wanted::SealKey(_) | Wanted::Dht(_) => panic!("{line} starts no peer"),
-            Wanted::Sim(_) | Wanted::Bench(_) | Wanted::Plot(_) => panic!("{line} starts no peer"),
+            Wanted::Peer(config, ..) => *config,
+            _ => panic!("{line} starts no peer"),
         })
     }
 
@@ -188,6 +259,15 @@ mod tests {
             "p2p seal-key --help",
             "p2p bench --help",
             "p2p plot --help",
+            "p2p ring --help",
+            "p2p peers --help",
+            "p2p find --help",
+            "p2p ping --help",
+            "p2p up --help",
+            "p2p config show --help",
+            "p2p doctor --help",
+            "p2p completions --help",
+            "p2p man --help",
         ] {
             assert!(help(line).starts_with("Examples:"), "{line}");
         }

@@ -1,15 +1,16 @@
 //! The options of peers in the foreground.
 
-use super::EXAMPLES;
 use super::kademlia::KademliaOptions;
+use super::{AtEnd, EXAMPLES};
 use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
 use crate::ground::{Contact, Naming};
 use crate::live::{Config, Folders, Identity, Kind, Limits, RingTuning};
 use crate::peer::Start;
 use crate::store::scrub::Pace;
+use crate::web::Settings;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,19 +43,26 @@ pub struct Join {
     /// Seconds between two rounds of pings
     #[arg(value_parser = interval, default_value = "15")]
     interval: Duration,
+    #[command(flatten)]
+    place: PlaceOptions,
+    #[command(flatten)]
+    options: PeerOptions,
+}
+
+/// Where a peer listens, and whom it asks first.
+#[derive(Args)]
+pub struct PlaceOptions {
     /// A host of the network, where KNOWN is not given [default: none: create a network]
     #[arg(long, env = "P2P_REMOTE_HOST", value_name = "HOST[:PORT]")]
     remote: Option<String>,
     /// Where a peer without a number listens; all addresses of IPv4 and IPv6 where HOST is left out
     #[arg(long, env = "P2P_LISTEN", value_name = "[HOST]:PORT", default_value_t)]
     listen: Listen,
-    #[command(flatten)]
-    options: PeerOptions,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Peer options")]
-struct PeerOptions {
+pub struct PeerOptions {
     /// Working folder: sources of Store, copies that Request brings, the peer's own store in .p2p
     #[arg(long, env = "P2P_DIR", default_value = ".")]
     dir: PathBuf,
@@ -79,6 +87,18 @@ struct PeerOptions {
     /// Most bytes a second it receives in files
     #[arg(long, env = "P2P_LIMIT_DOWN", value_name = "BYTES", value_parser = rate)]
     limit_down: Option<u64>,
+    /// Leave, as with Quit, when standard input ends
+    #[arg(long)]
+    exit_on_eof: bool,
+    /// Answer HTTP there over TCP too; at this machine alone where HOST is left out [default: only at a Unix socket]
+    #[arg(long, env = "P2P_HTTP", value_name = "[HOST:]PORT", value_parser = http_addr)]
+    http: Option<SocketAddr>,
+    /// A name by which HTTP is asked for here, apart from localhost and addresses; once for each
+    #[arg(long, env = "P2P_HTTP_HOST", value_name = "NAME", value_delimiter = ',')]
+    http_host: Vec<String>,
+    /// Write what happens into this file too: a JSON object a line
+    #[arg(long, env = "P2P_LOG_JSON", value_name = "FILE")]
+    log_json: Option<PathBuf>,
     #[command(flatten)]
     kademlia: KademliaOptions,
 }
@@ -113,6 +133,11 @@ pub fn check(matches: &ArgMatches) -> Result<(), String> {
 }
 
 impl Init {
+    /// How it can be asked, and what the end of its input means.
+    pub fn manner(&self) -> (Settings, AtEnd) {
+        self.options.manner()
+    }
+
     /// How the peer starts.
     pub fn config(self) -> Result<Config, String> {
         let range = self.options.range();
@@ -131,15 +156,20 @@ impl Init {
 }
 
 impl Join {
+    /// How it can be asked, and what the end of its input means.
+    pub fn manner(&self) -> (Settings, AtEnd) {
+        self.options.manner()
+    }
+
     /// How the peer starts.
     pub fn config(self) -> Result<Config, String> {
         let range = self.options.range();
         let own = match self.peer {
             Some(peer) => Own::named(peer, range)?,
-            None if self.options.kademlia.on => Own::nameless(self.listen),
+            None if self.options.kademlia.on => Own::nameless(self.place.listen),
             None => return Err("a peer of a ring has a number (p2p join 15 4); or say --kademlia".to_owned()),
         };
-        let known = match (self.known, &self.remote) {
+        let known = match (self.known, &self.place.remote) {
             (Some(known), _) => vec![known.addr(range)?],
             (None, Some(remote)) => resolve_all(remote, DEFAULT_PORT)?,
             (None, None) if self.options.kademlia.on => Vec::new(),
@@ -189,6 +219,11 @@ fn ring_of(own: Contact, first: Contact, second: Contact) -> Result<Vec<Contact>
 }
 
 impl PeerOptions {
+    fn manner(&self) -> (Settings, AtEnd) {
+        let web = Settings { http: self.http, names: self.http_host.clone(), log: self.log_json.clone() };
+        (web, if self.exit_on_eof { AtEnd::Leave } else { AtEnd::ServeOn })
+    }
+
     fn range(&self) -> Where {
         Where { host: self.host, base_port: self.base_port }
     }
@@ -261,7 +296,15 @@ fn quota(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "not a number of bytes: write 10G, 500M, or all its digits".to_owned())
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+/// An address, or a port of this machine alone.
+fn http_addr(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    let addr = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|_| text.parse());
+    addr.map_err(|_| "not an address: write 8080, 127.0.0.1:8080, or [::]:8080".to_owned())
+}
+
+/// Seconds between two rounds of pings.
+pub fn interval(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(interval) if interval >= SHORTEST_INTERVAL => Ok(interval),
@@ -393,6 +436,18 @@ mod tests {
         }
         for text in ["ten", "G", "-1", "1.5G", "10GB", "99999999999T"] {
             assert!(refused(&format!("p2p init 2 --quota {text}")).contains("--quota"), "{text}");
+        }
+    }
+
+    #[test]
+    fn http_is_answered_at_this_machine_alone_unless_an_address_says_otherwise() {
+        let places =
+            [("8080", "127.0.0.1:8080"), (":0", "127.0.0.1:0"), ("0.0.0.0:1", "0.0.0.0:1"), ("[::1]:8", "[::1]:8")];
+        for (text, addr) in places {
+            assert_eq!(http_addr(text), Ok(addr.parse().unwrap()), "{text}");
+        }
+        for text in ["", "localhost:80", "127.0.0.1", "70000"] {
+            assert!(refused(&format!("p2p init 2 --http={text}")).contains("--http"), "{text}");
         }
     }
 

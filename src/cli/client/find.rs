@@ -27,17 +27,7 @@ fn no_peer(message: String, running: Vec<String>) -> Trouble {
 
 /// One line for each.
 fn list(running: &[Plate]) -> Vec<String> {
-    running.iter().map(line).collect()
-}
-
-/// `peer 4  ring  127.0.0.1:12004  process 1234`.
-pub fn line(plate: &Plate) -> String {
-    let addrs: Vec<String> = plate.addrs.iter().map(SocketAddr::to_string).collect();
-    let mode = match plate.mode {
-        web::schema::Mode::Ring => "ring",
-        web::schema::Mode::Kademlia => "kademlia",
-    };
-    format!("peer {}  {mode}  {}  process {}", plate.name, addrs.join(" "), plate.pid)
+    running.iter().map(web::described).collect()
 }
 
 /// By its name, its id or as much of it as its name has, its address, or its port.
@@ -69,6 +59,8 @@ mod tests {
             naming: NamingMode::Numbered,
             pid: 71,
             socket: "/run/71.sock".into(),
+            http: None,
+            token: None,
         }
     }
 
@@ -90,6 +82,9 @@ mod tests {
 
     #[test]
     fn the_list_names_what_tells_peers_apart() {
-        assert_eq!(line(&plate("4", [0; 20], "127.0.0.1:12004")), "peer 4  ring  127.0.0.1:12004  process 71");
+        assert_eq!(
+            web::described(&plate("4", [0; 20], "127.0.0.1:12004")),
+            "peer 4  ring  127.0.0.1:12004  process 71"
+        );
     }
 }

@@ -41,6 +41,11 @@ impl Link {
         Ok(Link { plate, runtime: runtime.clone(), json: asking.json })
     }
 
+    /// To a peer that is found already, for people.
+    pub fn to(plate: Plate, runtime: Handle) -> Link {
+        Link { plate, runtime, json: false }
+    }
+
     /// How people call it.
     pub fn name(&self) -> &str {
         &self.plate.name
@@ -62,6 +67,17 @@ impl Link {
         self.ask(Method::GET, route, Vec::new(), each)
     }
 
+    /// Asks for what has no end, and hands on each line as it comes, as long as more is wanted. Fails when it ends all the
+    /// same.
+    pub fn listen(&self, route: &str, mut more: impl FnMut(&str) -> bool) -> Result<(), Trouble> {
+        let lines = async {
+            let mut sender = connect(&self.plate).await?;
+            let mut response = send(&self.plate, &mut sender, request(Method::GET, route, Vec::new())).await?;
+            read(&self.plate, &mut response, |text| (!more(text)).then_some(())).await
+        };
+        self.runtime.block_on(lines)
+    }
+
     fn ask(&self, method: Method, route: &str, body: Vec<u8>, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
         self.runtime.block_on(Wire::new(self.plate.clone()).ask(method, route, body, each))
     }
@@ -70,8 +86,10 @@ impl Link {
 /// A connection to a running peer, made when it is needed and kept: one wish at a time.
 pub struct Wire {
     plate: Plate,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    sender: Option<Sender>,
 }
+
+type Sender = SendRequest<Full<Bytes>>;
 
 impl Wire {
     /// To the peer that left this plate.
@@ -85,14 +103,8 @@ impl Wire {
         method: Method,
         route: &str,
         body: Vec<u8>,
-        each: impl FnMut(Line),
+        mut each: impl FnMut(Line),
     ) -> Result<Outcome, Trouble> {
-        let request = Request::builder()
-            .method(method)
-            .uri(route)
-            .header(header::HOST, "localhost")
-            .body(Full::new(Bytes::from(body)))
-            .expect("our routes make requests");
         if let Some(kept) = &mut self.sender
             && kept.ready().await.is_err()
         {
@@ -102,44 +114,56 @@ impl Wire {
             Some(kept) => kept,
             none => none.insert(connect(&self.plate).await?),
         };
-        let response = sender.send_request(request).await.map_err(|error| lost(&self.plate, error))?;
-        read(&self.plate, response.into_body(), each).await
+        let mut response = send(&self.plate, sender, request(method, route, body)).await?;
+        let last = read(&self.plate, &mut response, |text| match serde_json::from_str(text).ok() {
+            Some(Object::Done { outcome }) => Some(Ok(outcome)),
+            Some(Object::Error(trouble)) => Some(Err(trouble)),
+            object => {
+                each(Line { text, object: object.as_ref() });
+                None
+            }
+        });
+        let last = last.await?;
+        // A connection can be kept only if its reply was read to the end. That it has gone since is no trouble.
+        while let Some(Ok(_)) = response.frame().await {}
+        last
     }
 }
 
-async fn connect(plate: &Plate) -> Result<SendRequest<Full<Bytes>>, Trouble> {
+fn request(method: Method, route: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(route).header(header::HOST, "localhost");
+    request.body(Full::new(Bytes::from(body))).expect("our routes make requests")
+}
+
+async fn connect(plate: &Plate) -> Result<Sender, Trouble> {
     let stream = UnixStream::connect(&plate.socket).await.map_err(|error| lost(plate, error))?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(plate, error))?;
     task::spawn(connection);
     Ok(sender)
 }
 
-/// Reads a reply to its end: a connection can be kept only then.
-async fn read(plate: &Plate, mut body: Incoming, mut each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+async fn send(plate: &Plate, sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<Incoming, Trouble> {
+    let response = sender.send_request(request).await.map_err(|error| lost(plate, error))?;
+    Ok(response.into_body())
+}
+
+/// Reads a reply line by line, until one of them is the last.
+async fn read<T>(plate: &Plate, body: &mut Incoming, mut last: impl FnMut(&str) -> Option<T>) -> Result<T, Trouble> {
     let mut waiting: Vec<u8> = Vec::new();
-    let mut last = None;
     while let Some(frame) = body.frame().await {
-        let frame = match (frame, &last) {
-            (Ok(frame), _) => frame,
-            // It said all; that it has gone since is no trouble.
-            (Err(_), Some(_)) => break,
-            (Err(error), None) => return Err(lost(plate, error)),
-        };
+        let frame = frame.map_err(|error| lost(plate, error))?;
         waiting.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
-            let text = String::from_utf8_lossy(&line[..end]);
-            match serde_json::from_str(&text).ok() {
-                Some(Object::Done { outcome }) => last = Some(Ok(outcome)),
-                Some(Object::Error(trouble)) => last = Some(Err(trouble)),
-                object => each(Line { text: &text, object: object.as_ref() }),
+            if let Some(last) = last(&String::from_utf8_lossy(&line[..end])) {
+                return Ok(last);
             }
         }
         if waiting.len() > MAX_LINE_BYTES {
             return Err(Trouble::new(Code::Failed, "the peer says more in a line than this program reads"));
         }
     }
-    last.unwrap_or_else(|| Err(lost(plate, "it ended before it answered")))
+    Err(lost(plate, "it ended before it answered"))
 }
 
 fn lost(plate: &Plate, why: impl ToString) -> Trouble {

@@ -1,13 +1,16 @@
 //! Commands without files of ours: each asks, and shows what comes.
 
+use super::bars;
 use super::link::{Line, Link};
 use super::show::{self, Files, Holders};
 use super::{name_of, say};
 use crate::cli::args::client::{Asking, Check, Get, History, Rm, Set};
-use crate::cli::report;
+use crate::cli::args::looking::{Find, Ping};
 use crate::cli::tell::escaped;
+use crate::cli::{report, sights, who};
 use crate::web::counted;
-use crate::web::schema::{CheckWish, GetWish, NameWish, Object, Outcome, SetWish, Trouble};
+use crate::web::schema::looking::{FindWish, PingWish};
+use crate::web::schema::{CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, Seen, SetWish, Trouble};
 use std::io::{self, IsTerminal as _};
 
 /// Lets nobody find a file any more.
@@ -100,10 +103,39 @@ pub fn get(get: &Get, link: &Link) -> Result<Outcome, Trouble> {
 pub fn status(link: &Link) -> Result<Outcome, Trouble> {
     link.get("/v1/status", |line| {
         link.show(&line, |object| match object {
-            Object::Status(plate) => vec![show::status(plate)],
+            Object::Status(plate) => show::status(plate),
             _ => Vec::new(),
         });
     })
+}
+
+/// Shows whom the peer knows.
+pub fn contacts(link: &Link, shown: fn(&[Seen]) -> Vec<String>) -> Result<Outcome, Trouble> {
+    let mut seen = Vec::new();
+    let outcome = link.get("/v1/contacts", |line| link.note(&line, &mut seen))?;
+    link.show_seen(&seen, shown);
+    Ok(outcome)
+}
+
+/// Shows the way to who keeps a file, also where nobody has it.
+pub fn find(find: &Find, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let name = name_of(&find.name)?.to_string();
+    let link = link(&find.asking)?;
+    let mut seen = Vec::new();
+    let wish = FindWish { name, mode: find.geometry.map(Mode::from) };
+    let outcome = link.post("/v1/find", &wish, |line| link.note(&line, &mut seen));
+    link.show_seen(&seen, sights::way);
+    outcome
+}
+
+/// Shows how fast somebody answers.
+pub fn ping(ping: &Ping, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let wish = PingWish { peer: who::resolved(&ping.peer).map_err(|reason| Trouble::new(Code::Usage, reason))? };
+    let link = link(&ping.asking)?;
+    let mut seen = Vec::new();
+    let outcome = link.post("/v1/ping", &wish, |line| link.note(&line, &mut seen))?;
+    link.show_seen(&seen, sights::pinged);
+    Ok(outcome)
 }
 
 /// Lets a peer go.
@@ -116,10 +148,26 @@ pub fn quit(link: &Link) -> Result<Outcome, Trouble> {
 }
 
 impl Link {
+    /// Shows a line to a program; keeps what it says for people, who are shown all of it at the end.
+    fn note(&self, line: &Line, seen: &mut Vec<Seen>) {
+        match line.object {
+            Some(Object::Seen(one)) if !self.json => seen.push(one.clone()),
+            _ => self.show(line, |_| Vec::new()),
+        }
+    }
+
+    fn show_seen(&self, seen: &[Seen], shown: impl FnOnce(&[Seen]) -> Vec<String>) {
+        if !self.json {
+            show::results(&shown(seen));
+        }
+    }
+
     /// Shows a line: to a program as it came, to people as these results or as what goes on.
     pub fn show(&self, line: &Line, results: impl FnOnce(&Object) -> Vec<String>) {
         match line.object {
             _ if self.json => say(line.text),
+            Some(object) if bars::show(object) => {}
+            Some(Object::Progress { .. }) => {}
             Some(Object::Phase(phase)) => show::phase(phase),
             Some(object) => show::results(&results(object)),
             // A later peer's: nothing that we could say.

@@ -1,5 +1,6 @@
 //! One-shot commands: a running peer is found, asked, and what it tells is shown.
 
+mod bars;
 mod find;
 mod keys;
 mod link;
@@ -8,16 +9,17 @@ mod passing;
 mod request;
 mod show;
 mod store;
+mod watching;
 
 use super::args::client::{Asking, Client};
 use super::repl::INTERRUPTED;
+use super::sights;
 use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
 use crate::ground::FileName;
 use crate::live;
 use crate::store::seal::SealKey;
 use crate::web::schema::{Code, Object, Outcome, Trouble};
-use link::Link;
-pub use link::Wire;
+pub use link::{Link, Wire};
 pub use passing::Passing;
 use std::future;
 use std::io::{self, Write as _};
@@ -28,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task;
 use tokio::time::sleep;
+pub use watching::listen;
 
 /// Exit code of a process that is told to end: 128 and the signal's number, as shells have it.
 const TERMINATED: u8 = 128 + 15;
@@ -36,7 +39,8 @@ const HUNG_UP: u8 = 128 + 1;
 
 /// Does it. Whatever ends it, no passing file stays.
 pub fn run(client: Client) -> ExitCode {
-    let Asking { json, timeout, .. } = client.asking().clone();
+    let Asking { json, timeout, color, .. } = client.asking().clone();
+    bars::open(json, color);
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return finish(json, Err(failed(error))),
@@ -80,12 +84,18 @@ fn perform(client: Client, runtime: &Handle) -> Result<Outcome, Trouble> {
         Client::Set(set) => looking::set(&set, &link(&set.asking)?),
         Client::Get(get) => looking::get(&get, &link(&get.asking)?),
         Client::Status(status) => looking::status(&link(&status.asking)?),
+        Client::Ring(ring) => looking::contacts(&link(&ring.asking)?, sights::ring),
+        Client::Peers(peers) => looking::contacts(&link(&peers.asking)?, sights::peers),
+        Client::Find(find) => looking::find(&find, link),
+        Client::Ping(ping) => looking::ping(&ping, link),
+        Client::Watch(watch) => watching::watch(&watch, link),
         Client::Quit(quit) => looking::quit(&link(&quit.asking)?),
     }
 }
 
 /// Says how it ended.
 fn finish(json: bool, outcome: Result<Outcome, Trouble>) -> ExitCode {
+    bars::close();
     let exit = match &outcome {
         Ok(outcome) => exit_done(*outcome),
         Err(trouble) => exit_failed(trouble.code),
@@ -142,6 +152,7 @@ async fn elapsed(limit: Option<Duration>) {
 
 /// Ends at once, whatever the other thread does.
 fn end(code: u8) -> ! {
+    bars::close();
     keys::restore_echo();
     passing::remove_all();
     process::exit(code.into())
@@ -167,6 +178,7 @@ fn failed(why: impl ToString) -> Trouble {
 
 /// A result. Where nobody reads any more, nothing needs to be said.
 fn say(line: &str) {
+    bars::close();
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

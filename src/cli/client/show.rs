@@ -1,28 +1,25 @@
 //! What people read of a reply: results on standard output, all else on standard error.
 
-use super::say;
+use super::{bars, say};
 use crate::cli::tell::{clean, size};
 use crate::ground::{Copy, Id, Manifest};
 use crate::web::schema::{FileVersion, Object, Phase, Trouble, Who};
-use crate::web::{Plate, counted};
-use std::io::{self, IsTerminal as _};
+use crate::web::{self, Plate, counted};
 
 /// What goes on. Progress is for who watches; what went wrong is for everybody.
 pub fn phase(phase: &Phase) {
-    let line = match phase {
+    match phase {
         Phase::HolderFailed { name, holder, reason } => {
-            return aside(&format!("{name} from peer {}: {reason}; the next peer is asked", holder.peer));
+            aside(&format!("{name} from peer {}: {reason}; the next peer is asked", holder.peer));
         }
         Phase::Repairing { name, good, wanted } => {
-            return aside(&format!("{name}: {good} of {} good, waiting for the others", copies(*wanted)));
+            aside(&format!("{name}: {good} of {} good, waiting for the others", copies(*wanted)));
         }
-        Phase::Searching { name } => format!("{name}: looking for its place"),
-        Phase::Sending { name, to } => format!("{name}: to peer {}", to.peer),
-        Phase::Receiving { name, from } => format!("{name}: from peer {}", from.peer),
-        Phase::Leaving => "handing over".to_owned(),
-    };
-    if io::stderr().is_terminal() {
-        aside(&line);
+        Phase::Searching { .. }
+        | Phase::Asking { .. }
+        | Phase::Sending { .. }
+        | Phase::Receiving { .. }
+        | Phase::Leaving => {}
     }
 }
 
@@ -42,9 +39,11 @@ pub fn removed(file: &FileVersion, holders: &[Who], wanted: usize) -> String {
     format!("removed {}   {} of {} know", file.name, holders.len(), counted(wanted, "peer"))
 }
 
-/// `peer 4`, and what it is.
-pub fn status(plate: &Plate) -> String {
-    super::find::line(plate)
+/// `peer 4`, and what it is; where it answers HTTP.
+pub fn status(plate: &Plate) -> Vec<String> {
+    let http = plate.http.zip(plate.token.as_ref());
+    let http = http.map(|(addr, token)| format!("http://{addr}  token in {}", token.display()));
+    [web::described(plate)].into_iter().chain(http).collect()
 }
 
 /// The copies of a reply, each holder's together, in the order they were told in.
@@ -95,6 +94,7 @@ pub fn results(lines: &[String]) {
 
 /// Something beside the results.
 pub fn aside(line: &str) {
+    bars::close();
     eprintln!("{}", clean(line));
 }
 

@@ -169,6 +169,9 @@ fn outcome(answer: Answer) -> Result<Outcome, Trouble> {
         | Answer::Listed { .. }
         | Answer::LookedUp(_)
         | Answer::Failed { .. }
+        | Answer::Contacts(_)
+        | Answer::Pinged { .. }
+        | Answer::Traced(_)
         | Answer::Left) => unreachable!("no file was asked for: {other:?}"),
     }
 }

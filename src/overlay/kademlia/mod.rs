@@ -14,7 +14,7 @@ mod bucket;
 mod table;
 mod upkeep;
 
-use super::{Chore, Geometry, Near, Overlay};
+use super::{Acquaintance, Chore, Geometry, Near, Overlay, Role};
 use crate::ground::{Chance, Contact, Id, Moment};
 use bucket::Entry;
 use std::collections::BTreeSet;
@@ -240,6 +240,21 @@ impl Overlay for Kademlia {
 
     fn contacts(&self) -> Vec<Contact> {
         self.nearest(self.me, usize::MAX, |_| true)
+    }
+
+    fn described(&self) -> Vec<Acquaintance> {
+        let of = |table: &Table| -> Vec<Acquaintance> {
+            let buckets = table.buckets().iter().enumerate();
+            let all = buckets.flat_map(|(at, bucket)| bucket.entries().iter().map(move |entry| (at, entry)));
+            let describe = |(at, entry): (usize, &Entry)| Acquaintance {
+                contact: entry.contact,
+                heard: Some(entry.heard),
+                suspect: entry.suspect,
+                roles: vec![Role::Bucket(at)],
+            };
+            all.map(describe).collect()
+        };
+        self.tables.iter().flat_map(of).collect()
     }
 
     fn contact(&self, id: Id) -> Option<Contact> {

@@ -2,7 +2,7 @@
 
 mod entries;
 
-use super::super::{Geometry, Near};
+use super::super::{Acquaintance, Geometry, Near, Role};
 use crate::ground::{Contact, Id, Moment};
 use entries::Entries;
 use std::collections::BTreeSet;
@@ -202,6 +202,27 @@ impl Circle {
         Near { contacts, gapless, everybody }
     }
 
+    /// Everybody, with what each is to me.
+    pub fn described(&self) -> Vec<Acquaintance> {
+        let successors: Vec<Id> = self.successors().map(|entry| entry.contact.id).collect();
+        let predecessor = self.predecessor().map(|entry| entry.contact.id);
+        let describe = |(distance, entry): (&Id, &Entry)| {
+            let Entry { contact, heard, suspect } = *entry;
+            let successor = successors.iter().position(|id| *id == contact.id).map(|at| Role::Successor(at + 1));
+            let before = (predecessor == Some(contact.id)).then_some(Role::Predecessor);
+            let finger = self.finger(*distance).map(Role::Finger);
+            Acquaintance { contact, heard, suspect, roles: [successor, before, finger].into_iter().flatten().collect() }
+        };
+        self.entries.range(..).map(describe).collect()
+    }
+
+    /// Which finger somebody at this distance is, if one: the first at or after 2^(i - 1).
+    fn finger(&self, distance: Id) -> Option<usize> {
+        let power = power(distance);
+        let first = self.entries.range(Id::power_of_two(power)..).next().is_some_and(|(first, _)| *first == distance);
+        (first && self.tuning.fingers > 0).then_some(power + 1)
+    }
+
     /// The key lies after my predecessor and not after me.
     pub fn owns(&self, key: Id) -> bool {
         self.predecessor().is_none_or(|before| {
@@ -231,7 +252,7 @@ impl Circle {
 }
 
 /// The exponent of the highest power of two in a distance that is not zero.
-fn power(distance: Id) -> usize {
+pub fn power(distance: Id) -> usize {
     let bytes = distance.as_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(Id::LEN - 1);
     (Id::LEN - 1 - first) * 8 + (bytes[first].max(1).ilog2() as usize)

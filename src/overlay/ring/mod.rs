@@ -12,8 +12,9 @@
 mod circle;
 
 pub use circle::RingTuning;
+pub(super) use circle::power;
 
-use super::{Chore, Geometry, Near, Overlay};
+use super::{Acquaintance, Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
 use circle::{Circle, Entry};
 use std::collections::BTreeSet;
@@ -201,6 +202,10 @@ impl Overlay for Ring {
         self.circle.entries.values().map(|entry| entry.contact).collect()
     }
 
+    fn described(&self) -> Vec<Acquaintance> {
+        self.circle.described()
+    }
+
     fn contact(&self, id: Id) -> Option<Contact> {
         self.circle.entries.get(&self.me.clockwise_to(id)).map(|entry| entry.contact)
     }
@@ -321,6 +326,7 @@ impl Overlay for Ring {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
     use std::net::SocketAddr;
 
@@ -351,6 +357,27 @@ mod tests {
         assert_eq!(numbers(&ring.contacts()), [19, 2, 4, 5, 8, 9]);
         assert_eq!(numbers(&ring.shown()), [19, 2]);
         assert_eq!(ring.circle.predecessor().unwrap().contact, contact(9));
+    }
+
+    #[test]
+    fn contacts_are_described_by_what_they_are_to_us() {
+        let classic = ring(14, &[2, 4, 19]);
+        let roles = |ring: &Ring, number| {
+            let all = ring.described();
+            all.into_iter().find(|known| known.contact == contact(number)).unwrap().roles
+        };
+        assert_eq!(roles(&classic, 19), [Role::Successor(1)]);
+        let lonely = ring(14, &[9]);
+        assert_eq!(roles(&lonely, 9), [Role::Successor(1), Role::Predecessor]);
+        let interval = Duration::from_secs(15);
+        let mut fingered = Ring::new(NOW, Id::numbered(2), &[], interval, RingTuning::DEFAULT, Chance::seeded(1));
+        [4, 5, 8, 9, 14].iter().for_each(|number| fingered.heard_from(NOW, contact(*number)));
+        // 2 + 4 = 6 leads to 8, which is the third finger; 9 is one of nobody.
+        let finger = |number| roles(&fingered, number).into_iter().find(|role| matches!(role, Role::Finger(_)));
+        assert_eq!(
+            [4, 8, 9, 14].map(finger),
+            [Some(Role::Finger(2)), Some(Role::Finger(3)), None, Some(Role::Finger(4))]
+        );
     }
 
     #[test]

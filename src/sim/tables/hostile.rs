@@ -4,7 +4,7 @@ use super::super::{Malice, Weather, World};
 use super::{Cell, Computed, Line, Order, Table, mean, percentile};
 use crate::ground::{Chance, Id};
 use crate::overlay::{Kind, RingTuning, Tuning};
-use crate::peer::{Answer, Trace};
+use crate::peer::{Answer, LookedUp};
 use std::time::Duration;
 
 /// Peers.
@@ -67,7 +67,7 @@ fn line(order: Order, overlay: &str, kind: Kind, share: f64, does: &str, malice:
     (0..PEERS).filter(|at| liars[*at]).for_each(|at| world.turn(at, malice));
     world.run_for(BEGIN_AFTER);
     let honest: Vec<usize> = (0..PEERS).filter(|at| !liars[*at]).collect();
-    let mut traces: Vec<(bool, bool, Option<Trace>)> = Vec::new();
+    let mut traces: Vec<(bool, bool, Option<LookedUp>)> = Vec::new();
     for _ in 0..order.samples(LOOKUPS) {
         let by = honest[chance.within(0..honest.len() as u64) as usize];
         let key = Id::hashed(&chance.bits().to_be_bytes());

@@ -5,7 +5,7 @@ use super::super::{PeerIndex, Weather, World};
 use super::{mean, percentile};
 use crate::ground::{Chance, Id, Moment};
 use crate::overlay::Kind;
-use crate::peer::{Answer, Ticket, Trace};
+use crate::peer::{Answer, LookedUp, Ticket};
 use std::time::Duration;
 
 /// Time between two joins while the network grows.
@@ -69,7 +69,7 @@ struct Run {
     world: World,
     chance: Chance,
     open: Vec<Open>,
-    traces: Vec<Trace>,
+    traces: Vec<LookedUp>,
     failed: usize,
 }
 

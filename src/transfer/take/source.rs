@@ -86,6 +86,7 @@ impl Giving<'_, '_> {
                 return Err(MoveError::Damaged);
             }
             bytes += len;
+            self.taking.running.add(len);
             self.taking.tell_receiving(self.source);
             self.arrived(index);
         }

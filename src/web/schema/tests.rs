@@ -15,93 +15,10 @@ fn version() -> FileVersion {
     FileVersion::new(Naming::Numbered, &manifest(None, Content { hash: [0x9f; 32], len_bytes: 3 }))
 }
 
-/// A peer's number as an id.
-const ID: &str = "0400000000000000000000000000000000000000";
-
-/// Compares both ways: what is written, and what is read of it. `WHO` and `FILE` stand for the same everywhere.
-fn is(object: &Object, expected: &str) {
-    let who = format!(r#"{{"peer":"4","id":"{ID}"}}"#);
-    let file = format!(
-        r#"{{"name":"a \"b\".pdf","version":1,"bytes":3,"blake3":"{}","previous":null,"stored_by":WHO}}"#,
-        "9f".repeat(32)
-    );
-    let expected = expected.replace("FILE", &file).replace("WHO", &who);
-    assert_eq!(object.line(), expected + "\n");
-    assert_eq!(serde_json::from_str::<Object>(&object.line()).unwrap(), *object);
-}
-
-#[test]
-fn what_is_told_of_files_has_its_shape() {
-    let name = "x".to_owned();
-    is(
-        &Object::Copy { holder: four(), file: version(), health: CopyHealth::Verified },
-        r#"{"event":"copy","holder":WHO,"file":FILE,"health":{"state":"verified"}}"#,
-    );
-    is(
-        &Object::Copy { holder: four(), file: version(), health: CopyHealth::Damaged { bad: 1, chunks: 31 } },
-        r#"{"event":"copy","holder":WHO,"file":FILE,"health":{"state":"damaged","bad":1,"chunks":31}}"#,
-    );
-    is(&Object::File { file: version(), holders: vec![four()] }, r#"{"event":"file","file":FILE,"holders":[WHO]}"#);
-    is(&Object::Files { files: 2, asked: 3, silent: 1 }, r#"{"event":"files","files":2,"asked":3,"silent":1}"#);
-    is(
-        &Object::Stored { file: version(), place: four(), holders: vec![four()], wanted: 3 },
-        r#"{"event":"file.stored","file":FILE,"place":WHO,"holders":[WHO],"wanted":3}"#,
-    );
-    is(
-        &Object::Removed { file: version(), holders: vec![four()], wanted: 1 },
-        r#"{"event":"file.removed","file":FILE,"holders":[WHO],"wanted":1}"#,
-    );
-    is(
-        &Object::Fetched { name: name.clone(), path: "/tmp/x".to_owned(), from: four() },
-        r#"{"event":"file.fetched","name":"x","path":"/tmp/x","from":WHO}"#,
-    );
-    is(
-        &Object::Checked { name: name.clone(), good: 2, wanted: 3, asked: 5 },
-        r#"{"event":"file.checked","name":"x","good":2,"wanted":3,"asked":5}"#,
-    );
-    is(&Object::Repaired { name, good: 3 }, r#"{"event":"file.repaired","name":"x","good":3}"#);
-}
-
-#[test]
-fn what_goes_on_has_its_shape() {
+/// One object of each kind, and of each form that a kind has.
+fn examples() -> Vec<Object> {
     let name = || "x".to_owned();
-    let phases = [
-        (Phase::Searching { name: name() }, r#"{"event":"phase","phase":"searching","name":"x"}"#),
-        (Phase::Sending { name: name(), to: four() }, r#"{"event":"phase","phase":"sending","name":"x","to":WHO}"#),
-        (
-            Phase::Receiving { name: name(), from: four() },
-            r#"{"event":"phase","phase":"receiving","name":"x","from":WHO}"#,
-        ),
-        (
-            Phase::HolderFailed { name: name(), holder: four(), reason: "does not have it".to_owned() },
-            r#"{"event":"phase","phase":"holder_failed","name":"x","holder":WHO,"reason":"does not have it"}"#,
-        ),
-        (
-            Phase::Repairing { name: name(), good: 1, wanted: 3 },
-            r#"{"event":"phase","phase":"repairing","name":"x","good":1,"wanted":3}"#,
-        ),
-        (Phase::Leaving, r#"{"event":"phase","phase":"leaving"}"#),
-    ];
-    for (phase, expected) in phases {
-        is(&Object::Phase(phase), expected);
-    }
-}
-
-#[test]
-fn values_peers_and_ends_have_their_shapes() {
     let key = || "motto".to_owned();
-    is(
-        &Object::ValueSet { key: key(), holders: vec![four()] },
-        r#"{"event":"value.set","key":"motto","holders":[WHO]}"#,
-    );
-    is(
-        &Object::Value { key: key(), value: Some("carry on".to_owned()), value_hex: None },
-        r#"{"event":"value","key":"motto","value":"carry on"}"#,
-    );
-    is(
-        &Object::Value { key: key(), value: None, value_hex: Some("693565".to_owned()) },
-        r#"{"event":"value","key":"motto","value_hex":"693565"}"#,
-    );
     let plate = Plate {
         name: "4".to_owned(),
         id: four().id,
@@ -110,16 +27,144 @@ fn values_peers_and_ends_have_their_shapes() {
         naming: NamingMode::NumberedPeers,
         pid: 71,
         socket: "/run/71.sock".into(),
+        http: None,
+        token: None,
     };
-    let status = format!(
-        r#"{{"event":"status","name":"4","id":"{ID}","addrs":["127.0.0.1:12004"],"mode":"kademlia","naming":"numbered_peers","pid":71,"socket":"/run/71.sock"}}"#
-    );
-    is(&Object::Status(plate), &status);
-    is(
-        &Object::Error(Trouble::new(Code::NotFound, "it is not there").hint("store it")),
-        r#"{"event":"error","code":"not_found","message":"it is not there","cause":[],"hint":"store it"}"#,
-    );
-    is(&Object::Done { outcome: Outcome::Few }, r#"{"event":"done","outcome":"few"}"#);
+    let answering =
+        Plate { http: Some("127.0.0.1:8080".parse().unwrap()), token: Some("/run/71.token".into()), ..plate.clone() };
+    vec![
+        Object::Copy { holder: four(), file: version(), health: CopyHealth::Here },
+        Object::Copy { holder: four(), file: version(), health: CopyHealth::Verified },
+        Object::Copy { holder: four(), file: version(), health: CopyHealth::Damaged { bad: 1, chunks: 31 } },
+        Object::File { file: version(), holders: vec![four()] },
+        Object::Files { files: 2, asked: 3, silent: 1 },
+        Object::Stored { file: version(), place: four(), holders: vec![four()], wanted: 3 },
+        Object::Removed { file: version(), holders: vec![four()], wanted: 1 },
+        Object::Fetched { name: name(), path: "/tmp/x".to_owned(), from: four() },
+        Object::Checked { name: name(), good: 2, wanted: 3, asked: 5 },
+        Object::Repaired { name: name(), good: 3 },
+        Object::Phase(Phase::Searching { name: name() }),
+        Object::Phase(Phase::Sending { name: name(), to: four() }),
+        Object::Phase(Phase::Receiving { name: name(), from: four() }),
+        Object::Phase(Phase::HolderFailed { name: name(), holder: four(), reason: "does not have it".to_owned() }),
+        Object::Phase(Phase::Repairing { name: name(), good: 1, wanted: 3 }),
+        Object::Phase(Phase::Leaving),
+        Object::ValueSet { key: key(), holders: vec![four()] },
+        Object::Value { key: key(), value: Some("carry on".to_owned()), value_hex: None },
+        Object::Value { key: key(), value: None, value_hex: Some("693565".to_owned()) },
+        Object::Status(plate),
+        Object::Error(Trouble::new(Code::NotFound, "it is not there").hint("store it")),
+        Object::Done { outcome: Outcome::Few },
+        Object::Status(answering),
+        Object::Hop { name: name(), search: Search::Store, passes: true },
+        Object::Hop { name: name(), search: Search::Request, passes: false },
+        Object::Progress { file: name(), bytes: 50, total: 100, bytes_per_s: 10, eta_s: Some(5) },
+        Object::Progress { file: name(), bytes: 0, total: 100, bytes_per_s: 0, eta_s: None },
+        Object::PeerJoined { peer: four(), successors: Vec::new() },
+        Object::PeerJoined { peer: four(), successors: vec![four(), four()] },
+        Object::PeerDead { peer: four() },
+        Object::PeerLeft { peer: four() },
+        Object::Successors { successors: vec![four(), four()] },
+        Object::Missed { events: 7 },
+        Object::Phase(Phase::Asking { name: name(), hop: 3, asked: 7 }),
+    ]
+    .into_iter()
+    .chain(seen().into_iter().map(Object::Seen))
+    .collect()
+}
+
+/// What people look at.
+fn seen() -> Vec<Seen> {
+    use looking::{SeenReason, SeenRole};
+    let addr = "127.0.0.1:12004".parse().unwrap();
+    let roles = vec![SeenRole::Successor(1), SeenRole::Predecessor, SeenRole::Finger(3), SeenRole::Bucket(2)];
+    let (peer, rtt_us) = (four(), Some(412));
+    let contact = Seen::Contact { peer, addr, roles, rtt_us, heard_ms: None, suspect: true, stranger: false };
+    let hop = |why| {
+        let (peer, by, left) = (four(), four(), four().id);
+        Seen::Hop { hop: 1, peer, addr, by, why, left, nearer: 2, rtt_us, total_us: None }
+    };
+    let found = |owns_from| Seen::Found {
+        name: "x".to_owned(),
+        place: four(),
+        from: four(),
+        mode: Mode::Ring,
+        computed: false,
+        owner: four(),
+        owns_from,
+        holders: vec![four()],
+        met: Vec::new(),
+        asked: 3,
+    };
+    vec![
+        contact,
+        Seen::Contacts { me: four(), addr, contacts: 6, everybody: true },
+        Seen::Pinged { peer: four(), addr, rtt_us: 412, attempts: 1 },
+        hop(SeenReason::Successor),
+        hop(SeenReason::Finger { index: 3, target: four() }),
+        hop(SeenReason::Bucket { index: 7 }),
+        hop(SeenReason::Named),
+        found(None),
+        found(Some(four())),
+    ]
+}
+
+/// Every kind of object. A new one is added here, and to the examples.
+fn kind(object: &Object) -> &'static str {
+    match object {
+        Object::Phase(_) => "phase",
+        Object::Hop { .. } => "hop",
+        Object::Progress { .. } => "progress",
+        Object::PeerJoined { .. } => "peer.joined",
+        Object::PeerDead { .. } => "peer.dead",
+        Object::PeerLeft { .. } => "peer.left",
+        Object::Successors { .. } => "successors",
+        Object::Missed { .. } => "missed",
+        Object::Copy { .. } => "copy",
+        Object::File { .. } => "file",
+        Object::Files { .. } => "files",
+        Object::Stored { .. } => "file.stored",
+        Object::Removed { .. } => "file.removed",
+        Object::Fetched { .. } => "file.fetched",
+        Object::Checked { .. } => "file.checked",
+        Object::Repaired { .. } => "file.repaired",
+        Object::ValueSet { .. } => "value.set",
+        Object::Value { .. } => "value",
+        Object::Status(_) => "status",
+        Object::Error(_) => "error",
+        Object::Done { .. } => "done",
+        Object::Seen(Seen::Contact { .. }) => "contact",
+        Object::Seen(Seen::Contacts { .. }) => "contacts",
+        Object::Seen(Seen::Pinged { .. }) => "pinged",
+        Object::Seen(Seen::Hop { .. }) => "find.hop",
+        Object::Seen(Seen::Found { .. }) => "find.end",
+    }
+}
+
+/// How many kinds there are: as many as `kind` has lines.
+const KINDS: usize = 26;
+
+/// The examples as they were first told: lines are added, and none is changed.
+const TOLD: &str = include_str!("told.jsonl");
+
+#[test]
+fn every_object_is_told_as_it_always_was_and_read_as_it_was_told() {
+    let told: String = examples().iter().map(Object::line).collect();
+    assert_eq!(told, TOLD);
+    for (object, line) in examples().iter().zip(TOLD.lines()) {
+        assert_eq!(serde_json::from_str::<Object>(line).unwrap(), *object);
+        assert!(line.starts_with(&format!("{{\"event\":\"{}\"", kind(object))), "{line}");
+    }
+    let kinds: std::collections::BTreeSet<&str> = examples().iter().map(kind).collect();
+    assert_eq!(kinds.len(), KINDS, "each has an example: {kinds:?}");
+}
+
+#[test]
+fn in_the_stream_and_in_the_log_an_object_has_its_number_and_its_time() {
+    let numbered = Numbered { id: 7, at_unix_ms: 1_795_300_000_000, object: Object::Missed { events: 2 } };
+    let text = r#"{"id":7,"at_unix_ms":1795300000000,"event":"missed","events":2}"#;
+    assert_eq!(serde_json::to_string(&numbered).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Numbered>(text).unwrap(), numbered);
 }
 
 #[test]
@@ -148,4 +193,12 @@ fn objects_may_grow() {
     for digits in ["\"zz\"", "\"+f\"", "\"0\"", "\"éa\"", "7"] {
         assert!(serde_json::from_str::<Hex<1>>(digits).is_err(), "{digits}");
     }
+}
+
+#[test]
+fn a_find_may_name_a_geometry() {
+    let wish: looking::FindWish = serde_json::from_str(r#"{"name":"x","as":"kademlia"}"#).unwrap();
+    assert_eq!((wish.name.as_str(), wish.mode), ("x", Some(Mode::Kademlia)));
+    let wish: looking::FindWish = serde_json::from_str(r#"{"name":"x"}"#).unwrap();
+    assert_eq!(wish.mode, None);
 }

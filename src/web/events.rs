@@ -1,0 +1,100 @@
+//! `GET /v1/events`: what the peer tells, as server-sent events. With `Last-Event-ID`, or `?since=NUMBER`, what was told
+//! since then comes first.
+
+use super::control::Control;
+use super::replies::refuse;
+use super::routes::{Route, Shared};
+use super::schema::{Code, Object, Trouble};
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http_body_util::channel::{Channel, Sender};
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task;
+use tokio::time::timeout;
+
+/// How often something is said where there is nothing to say, so that nobody takes the connection for dead. Guess: less
+/// than what proxies wait.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Most events in one write.
+const EVENTS_A_WRITE: usize = 64;
+
+/// Where browsers say what they had last.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The route.
+pub fn routes() -> Vec<Route> {
+    vec![Route { path: "/v1/events", methods: &["get"], handler: get(events) }]
+}
+
+async fn events(State(control): Shared, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let since = match since(query.as_deref(), &headers) {
+        Ok(since) => since.unwrap_or_else(|| control.told.last()),
+        Err(trouble) => return refuse(trouble),
+    };
+    let (sender, body) = Channel::<Bytes, Infallible>::new(1);
+    task::spawn(stream(control, since, sender));
+    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], Body::new(body))
+        .into_response()
+}
+
+fn since(query: Option<&str>, headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
+    let header = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    let asked = query.filter(|query| !query.is_empty());
+    let wrong = || Trouble::new(Code::Usage, "events are counted: since=NUMBER");
+    let number = match (header, asked) {
+        (Some(id), _) => id,
+        (None, Some(query)) => query.strip_prefix("since=").ok_or_else(wrong)?,
+        (None, None) => return Ok(None),
+    };
+    number.parse().map(Some).map_err(|_| wrong())
+}
+
+/// Ends when nobody reads any more.
+async fn stream(control: Arc<Control>, mut since: u64, mut sender: Sender<Bytes, Infallible>) {
+    // The head of the reply leaves with the first bytes.
+    let mut text = String::from(": here is what happens\n\n");
+    loop {
+        if sender.send_data(Bytes::from(text)).await.is_err() {
+            return;
+        }
+        let more = timeout(HEARTBEAT, control.told.more_than(since)).await;
+        text = if more.is_ok() { following(&control, &mut since) } else { ":\n\n".to_owned() };
+    }
+}
+
+fn following(control: &Control, since: &mut u64) -> String {
+    let following = control.told.after(*since, EVENTS_A_WRITE);
+    let mut text = String::new();
+    if following.missed > 0 {
+        let missed = Object::Missed { events: following.missed };
+        let _ = write!(text, "data: {}\n\n", missed.line().trim_end());
+    }
+    for line in following.lines {
+        let _ = write!(text, "id: {}\ndata: {}\n\n", line.number, line.text);
+        *since = line.number;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_had_last_is_said_in_a_header_or_in_the_address() {
+        let header = HeaderMap::from_iter([(LAST_EVENT_ID, "7".parse().unwrap())]);
+        assert_eq!(since(None, &HeaderMap::new()), Ok(None));
+        assert_eq!(since(Some("since=3"), &HeaderMap::new()), Ok(Some(3)));
+        assert_eq!(since(Some("since=3"), &header), Ok(Some(7)), "a browser that comes again keeps the address");
+        for wrong in ["since=", "since=x", "since=-1", "from=3"] {
+            assert!(since(Some(wrong), &HeaderMap::new()).is_err(), "{wrong}");
+        }
+    }
+}

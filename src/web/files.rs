@@ -1,0 +1,208 @@
+//! `/f/{name}`: a file, read as a whole or in part.
+//!
+//! What this peer holds comes from its store, piece by piece as whoever reads it takes it, each piece checked on the way.
+//! Anything else is brought here first, checked, and kept open for a minute: so the first byte comes after the last has
+//! arrived, and no byte that is sent is a wrong one.
+
+use super::control::Control;
+use super::fetches::Known;
+use super::ranges::{self, Want};
+use super::replies::{refuse, refuse_as};
+use super::routes::{Route, Shared};
+use super::schema::{Code, Trouble};
+use super::taking;
+use crate::ground::{Content, FileName};
+use crate::live::Opened;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http_body_util::channel::{Channel, Sender};
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::task;
+
+/// Pieces of a file that wait for whoever reads it, apart from the one being sent.
+const WAITING_PIECES: usize = 1;
+
+/// The routes of files.
+pub fn routes() -> Vec<Route> {
+    let handler = get(read).head(head).put(taking::put).delete(taking::delete);
+    vec![Route { path: "/f/{name}", methods: &["get", "head", "put", "delete"], handler }]
+}
+
+/// A name as the path of a request has it.
+pub fn name_in(path: &str) -> Result<FileName, Response> {
+    let refused = |error| refuse_as(StatusCode::BAD_REQUEST, Trouble::new(Code::Refused, error));
+    FileName::parse(path).map_err(refused)
+}
+
+/// The hash as hexadecimal digits.
+pub fn hash_of(content: &Content) -> String {
+    content.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn read(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let name = match name_in(&path) {
+        Ok(name) => name,
+        Err(refusal) => return refusal,
+    };
+    answer(&control, &name, &headers).await.unwrap_or_else(refuse)
+}
+
+async fn head(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let name = match name_in(&path) {
+        Ok(name) => name,
+        Err(refusal) => return refusal,
+    };
+    let content = match control.find(&name).await {
+        Ok(Known::Here(opened)) => opened.content(),
+        Ok(Known::Elsewhere { content, .. }) => content,
+        Err(trouble) => return refuse(trouble),
+    };
+    // Ranges are for reading: RFC 9110 §14.2.
+    let whole = |headers: &HeaderMap| {
+        let mut headers = headers.clone();
+        headers.remove(header::RANGE);
+        headers
+    };
+    respond(&name, &content, &ranges::wanted(&whole(&headers), &hash_of(&content), content.len_bytes), Body::empty())
+}
+
+async fn answer(control: &Arc<Control>, name: &FileName, headers: &HeaderMap) -> Result<Response, Trouble> {
+    let mut opened = match control.find(name).await? {
+        Known::Here(opened) => opened,
+        Known::Elsewhere { content, version } => {
+            let want = ranges::wanted(headers, &hash_of(&content), content.len_bytes);
+            if wanted_bytes(&want, &content).is_none() {
+                return Ok(respond(name, &content, &want, Body::empty()));
+            }
+            control.bring(name, content, version).await?
+        }
+    };
+    let mut first = first_piece(&opened, headers).await;
+    if first.is_none() {
+        // Our own copy is damaged, and dropped now: another peer's is as good as ours was.
+        opened = match control.find(name).await? {
+            Known::Here(opened) => opened,
+            Known::Elsewhere { content, version } => control.bring(name, content, version).await?,
+        };
+        first = first_piece(&opened, headers).await;
+    }
+    let Some((want, piece)) = first else {
+        return Err(Trouble::new(Code::Damaged, format!("{name} is held, but damaged: check it with --repair")));
+    };
+    let content = opened.content();
+    let body = match wanted_bytes(&want, &content) {
+        Some(range) => stream(opened, range, piece),
+        None => Body::empty(),
+    };
+    Ok(respond(name, &content, &want, body))
+}
+
+/// What is wanted, and the first bytes of it; none if they are damaged.
+async fn first_piece(opened: &Opened, headers: &HeaderMap) -> Option<(Want, Vec<u8>)> {
+    let content = opened.content();
+    let want = ranges::wanted(headers, &hash_of(&content), content.len_bytes);
+    match wanted_bytes(&want, &content).filter(|range| !range.is_empty()) {
+        Some(range) => opened.read(range.start).await.ok().map(|piece| (want, piece)),
+        None => Some((want, Vec::new())),
+    }
+}
+
+fn wanted_bytes(want: &Want, content: &Content) -> Option<Range<u64>> {
+    match want {
+        Want::All => Some(0..content.len_bytes),
+        Want::Part(range) => Some(range.clone()),
+        Want::Unchanged | Want::Changed | Want::Beyond => None,
+    }
+}
+
+/// The bytes of a range, each piece read when the one before has been taken.
+fn stream(opened: Opened, range: Range<u64>, first: Vec<u8>) -> Body {
+    let (sender, body) = Channel::<Bytes, io::Error>::new(WAITING_PIECES);
+    task::spawn(pour(opened, range, first, sender));
+    Body::new(body)
+}
+
+async fn pour(opened: Opened, range: Range<u64>, first: Vec<u8>, mut sender: Sender<Bytes, io::Error>) {
+    let (mut at, mut piece) = (range.start, first);
+    while at < range.end {
+        piece.truncate((range.end - at).try_into().unwrap_or(usize::MAX));
+        at += piece.len() as u64;
+        if sender.send_data(Bytes::from(piece)).await.is_err() || at == range.end {
+            return;
+        }
+        piece = match opened.read(at).await {
+            Ok(piece) => piece,
+            // The connection breaks off: fewer bytes than were announced are no file.
+            Err(error) => return sender.abort(io::Error::other(error)),
+        };
+    }
+}
+
+fn respond(name: &FileName, content: &Content, want: &Want, body: Body) -> Response {
+    let len = content.len_bytes;
+    let (status, length, range) = match want {
+        Want::All => (StatusCode::OK, Some(len), None),
+        Want::Part(Range { start, end }) => {
+            (StatusCode::PARTIAL_CONTENT, Some(end - start), Some(format!("bytes {start}-{}/{len}", end - 1)))
+        }
+        Want::Unchanged => (StatusCode::NOT_MODIFIED, None, None),
+        Want::Changed => (StatusCode::PRECONDITION_FAILED, Some(0), None),
+        Want::Beyond => (StatusCode::RANGE_NOT_SATISFIABLE, Some(0), Some(format!("bytes */{len}"))),
+    };
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    let mut set = |header, value: &str| {
+        headers.insert(header, HeaderValue::from_str(value).expect("digits, letters and signs of ASCII"));
+    };
+    set(header::ETAG, &ranges::entity_tag(&hash_of(content)));
+    set(header::ACCEPT_RANGES, "bytes");
+    // The name may have another version the next time.
+    set(header::CACHE_CONTROL, "no-cache");
+    set(header::CONTENT_TYPE, "application/octet-stream");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+    set(header::CONTENT_DISPOSITION, &disposition(name));
+    if let Some(length) = length {
+        set(header::CONTENT_LENGTH, &length.to_string());
+    }
+    if let Some(range) = range {
+        set(header::CONTENT_RANGE, &range);
+    }
+    response
+}
+
+/// To be saved under its name, never shown (RFC 6266): in plain letters for old programs, and as it is.
+fn disposition(name: &FileName) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_. ".contains(letter);
+    let plain: String = name.as_str().chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", escaped(name))
+}
+
+/// Percent-encoded, as a part of a path too.
+pub fn escaped(name: &FileName) -> String {
+    let escape = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    name.as_str().bytes().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_header() {
+        let name = FileName::parse("<img src=x onerror=\"a\"> é.pdf").unwrap();
+        assert_eq!(
+            disposition(&name),
+            "attachment; filename=\"_img src_x onerror__a__ _.pdf\"; \
+             filename*=UTF-8''%3Cimg%20src%3Dx%20onerror%3D%22a%22%3E%20%C3%A9.pdf"
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! Who may ask over TCP: browsers reach it too, with pages of anybody in them.
+//!
+//! A page of somebody else's can give its own name our address (DNS rebinding), so the name a request is for must be one
+//! of ours. It can send what it cannot read the answer of, so what changes something must come from no other origin, and
+//! has to show the token.
+
+use super::replies::refuse_as;
+use super::schema::{Code, Trouble};
+use super::token::Token;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// What requests are measured by.
+pub struct Guard {
+    /// Where we listen.
+    addr: IpAddr,
+    /// Other names of ours.
+    names: Vec<String>,
+    token: Token,
+}
+
+impl Guard {
+    /// For who listens there, under these names too.
+    pub fn new(addr: SocketAddr, names: Vec<String>, token: Token) -> Guard {
+        Guard { addr: addr.ip(), names, token }
+    }
+
+    /// Whether this is one of our names. Where all addresses are listened at, any of them is: no page has an address for
+    /// its name that is not its own.
+    fn is_ours(&self, host: &str) -> bool {
+        let name = host_name(host);
+        let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match literal {
+            Ok(ip) => ip.is_loopback() || ip == self.addr || self.addr.is_unspecified(),
+            Err(_) => {
+                self.names.iter().map(String::as_str).chain(["localhost"]).any(|own| name.eq_ignore_ascii_case(own))
+            }
+        }
+    }
+
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        let headers = request.headers();
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let Some(host) = host else {
+            return no(StatusCode::BAD_REQUEST, "a request says in its Host header whom it is for", None);
+        };
+        let absolute = request.uri().authority().map(|authority| authority.as_str());
+        if !self.is_ours(host) || absolute.is_some_and(|host| !self.is_ours(host)) {
+            let hint = "ask for localhost, or start the peer with --http-host NAME";
+            return no(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this peer does not have the name in the Host header",
+                Some(hint),
+            );
+        }
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_same_origin(origin, host)) {
+            return no(StatusCode::FORBIDDEN, "a page of another origin may not change anything here", None);
+        }
+        if !shown_token(headers).is_some_and(|shown| self.token.is(shown)) {
+            let hint = "it is in the file that p2p status names; send it as Authorization: Bearer TOKEN";
+            let mut response =
+                no(StatusCode::UNAUTHORIZED, "whoever changes something has to show the token", Some(hint))?;
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Some(response);
+        }
+        None
+    }
+}
+
+/// Lets through what may ask.
+pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}
+
+fn no(status: StatusCode, message: &str, hint: Option<&str>) -> Option<Response> {
+    let trouble = Trouble::new(Code::Refused, message);
+    Some(refuse_as(status, hint.map_or(trouble.clone(), |hint| trouble.hint(hint))))
+}
+
+/// Without its port.
+fn host_name(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        Some(_) | None => host,
+    }
+}
+
+fn is_same_origin(origin: &HeaderValue, host: &str) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+    origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
+fn shown_token(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = shown.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn guard(addr: &str) -> (Guard, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let token = Token::leave(&path).unwrap();
+        let text = std::fs::read_to_string(path).unwrap().trim_end().to_owned();
+        (Guard::new(addr.parse().unwrap(), vec!["files.example".to_owned()], token), text)
+    }
+
+    fn status(guard: &Guard, method: Method, headers: &[(&str, &str)]) -> u16 {
+        let mut request = Request::builder().method(method).uri("/f/a");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        guard.refusal(&request.body(Body::empty()).unwrap()).map_or(200, |refusal| refusal.status().as_u16())
+    }
+
+    #[test]
+    fn only_our_own_names_are_answered_to() {
+        let (guard, _) = guard("192.0.2.7:80");
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1",
+            "127.3.2.1:1",
+            "[::1]:80",
+            "[::1]",
+            "192.0.2.7:80",
+            "files.example:80",
+        ] {
+            assert_eq!(status(&guard, Method::GET, &[("host", host)]), 200, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "192.0.2.8",
+            "127.0.0.1.evil.example",
+            "",
+            "[::2]",
+            "files.example.evil",
+        ] {
+            assert_eq!(status(&guard, Method::GET, &[("host", host)]), 421, "{host}");
+        }
+        assert_eq!(status(&guard, Method::GET, &[]), 400);
+    }
+
+    #[test]
+    fn who_listens_at_all_addresses_is_each_of_them_and_no_other_name() {
+        let (guard, _) = guard("0.0.0.0:80");
+        assert_eq!(status(&guard, Method::GET, &[("host", "192.0.2.8:80")]), 200);
+        assert_eq!(status(&guard, Method::GET, &[("host", "evil.example")]), 421);
+    }
+
+    #[test]
+    fn what_changes_something_needs_the_token_and_no_other_origin() {
+        let (guard, token) = guard("127.0.0.1:80");
+        let bearer = format!("Bearer {token}");
+        let with = |method: Method, more: &[(&str, &str)]| {
+            status(&guard, method, &[&[("host", "localhost:80"), ("authorization", &bearer)], more].concat())
+        };
+        for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+            assert_eq!(status(&guard, method.clone(), &[("host", "localhost:80")]), 401);
+            assert_eq!(with(method.clone(), &[]), 200);
+            assert_eq!(with(method.clone(), &[("origin", "http://localhost:80")]), 200);
+            for origin in
+                ["http://evil.example", "null", "https://localhost:80", "http://localhost:81", "http://localhost"]
+            {
+                assert_eq!(with(method.clone(), &[("origin", origin)]), 403, "{origin}");
+            }
+        }
+        let wrong = format!("Bearer {}0", &token[1..]);
+        assert_eq!(status(&guard, Method::PUT, &[("host", "localhost"), ("authorization", &wrong)]), 401);
+        assert_eq!(status(&guard, Method::GET, &[("host", "localhost"), ("origin", "http://evil.example")]), 200);
+    }
+}

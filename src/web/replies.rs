@@ -1,0 +1,36 @@
+//! Replies of all routes: lines of JSON, and what cannot be done.
+
+use super::schema::{Code, Object, Trouble};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+/// When to try again what failed for now, in seconds. Guess: a network mends itself in less.
+const RETRY_AFTER_S: &str = "5";
+
+/// Objects, one a line.
+pub fn reply(status: StatusCode, body: Body) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/jsonl")], body).into_response()
+}
+
+/// Why something cannot be done, with the status that fits.
+pub fn refuse(trouble: Trouble) -> Response {
+    let status = match trouble.code {
+        Code::Usage => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::OutOfReach | Code::NoPeer => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Refused => StatusCode::FORBIDDEN,
+        Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Failed | Code::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    refuse_as(status, trouble)
+}
+
+/// The same with another status.
+pub fn refuse_as(status: StatusCode, trouble: Trouble) -> Response {
+    let mut response = reply(status, Body::from(Object::Error(trouble).line()));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
+    response
+}
