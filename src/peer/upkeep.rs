@@ -154,7 +154,8 @@ impl Peer {
     pub(super) fn near_us(&self, answer: &krpc::Answer) -> Near {
         let other = |node: &&Contact| node.id != self.me.id;
         let following = answer.nodes.get(..answer.gapless).unwrap_or_default();
-        let contacts = answer.nodes.iter().filter(other).copied().collect();
+        let mut contacts = Vec::with_capacity(answer.nodes.len());
+        contacts.extend(answer.nodes.iter().filter(other));
         Near { gapless: following.iter().filter(other).count(), contacts, everybody: answer.everybody }
     }
 

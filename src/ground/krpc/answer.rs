@@ -204,6 +204,7 @@ impl Answer {
             if !bytes.len().is_multiple_of(len) {
                 return Err(BadMessage::Form("nodes of a wrong length"));
             }
+            nodes.reserve(MAX_NODES.min(bytes.len() / len));
             nodes.extend(bytes.chunks_exact(len).filter_map(contact_in));
         }
         nodes.truncate(MAX_NODES);
