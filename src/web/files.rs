@@ -7,7 +7,7 @@
 use super::control::Control;
 use super::fetches::Known;
 use super::ranges::{self, Want};
-use super::replies::{refuse, refuse_as};
+use super::replies::{Refusal, refuse};
 use super::routes::{Route, Shared};
 use super::schema::{Code, Trouble};
 use super::taking;
@@ -34,8 +34,8 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// A name as the path of a request has it.
-pub fn name_in(path: &str) -> Result<FileName, Response> {
-    let refused = |error| refuse_as(StatusCode::BAD_REQUEST, Trouble::new(Code::Refused, error));
+pub fn name_in(path: &str) -> Result<FileName, Refusal> {
+    let refused = |error| Refusal(StatusCode::BAD_REQUEST, Trouble::new(Code::Refused, error));
     FileName::parse(path).map_err(refused)
 }
 
@@ -47,7 +47,7 @@ pub fn hash_of(content: &Content) -> String {
 async fn read(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
     let name = match name_in(&path) {
         Ok(name) => name,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.reply(),
     };
     answer(&control, &name, &headers).await.unwrap_or_else(refuse)
 }
@@ -55,7 +55,7 @@ async fn read(State(control): Shared, Path(path): Path<String>, headers: HeaderM
 async fn head(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
     let name = match name_in(&path) {
         Ok(name) => name,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.reply(),
     };
     let content = match control.find(&name).await {
         Ok(Known::Here(opened)) => opened.content(),

@@ -8,6 +8,17 @@ use axum::response::{IntoResponse as _, Response};
 /// When to try again what failed for now, in seconds. Guess: a network mends itself in less.
 const RETRY_AFTER_S: &str = "5";
 
+/// Why a request is not begun with, and the status that says so.
+#[derive(Debug)]
+pub struct Refusal(pub StatusCode, pub Trouble);
+
+impl Refusal {
+    /// As it is said.
+    pub fn reply(self) -> Response {
+        refuse_as(self.0, self.1)
+    }
+}
+
 /// Objects, one a line.
 pub fn reply(status: StatusCode, body: Body) -> Response {
     (status, [(header::CONTENT_TYPE, "application/jsonl")], body).into_response()

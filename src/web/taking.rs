@@ -7,7 +7,7 @@ use super::answers::{self, Subject};
 use super::control::Control;
 use super::files::{escaped, hash_of, name_in};
 use super::ranges::entity_tag;
-use super::replies::{refuse, refuse_as, reply};
+use super::replies::{Refusal, refuse, refuse_as, reply};
 use super::routes::Shared;
 use super::schema::{Code, Object, Outcome, Trouble};
 use super::told::Meter;
@@ -39,13 +39,13 @@ pub async fn put(
 ) -> Response {
     let name = match name_in(&path) {
         Ok(name) => name,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.reply(),
     };
     let checked = ttl(query.as_deref()).and_then(|ttl| announced(&headers).map(|len_bytes| (ttl, len_bytes)));
     match checked {
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.reply(),
         Ok((ttl, len_bytes)) => match arrived(&control, &name, len_bytes, body).await {
-            Err(refusal) => refusal,
+            Err(refusal) => refusal.reply(),
             Ok(arriving) => store(&control, &name, &arriving, ttl).await,
         },
     }
@@ -55,10 +55,10 @@ pub async fn put(
 pub async fn delete(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
     let name = match name_in(&path) {
         Ok(name) => name,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.reply(),
     };
     if let Some(refusal) = conditional(&headers) {
-        return refusal;
+        return refusal.reply();
     }
     let answer = match control.host.remove(name.as_str()) {
         Ok(reply) => reply.await,
@@ -71,8 +71,8 @@ pub async fn delete(State(control): Shared, Path(path): Path<String>, headers: H
 }
 
 /// The length that is said before the bytes come: so room is made before, and a short file is no file.
-fn announced(headers: &HeaderMap) -> Result<u64, Response> {
-    let no = |status, message: &str| Err(refuse_as(status, Trouble::new(Code::Usage, message)));
+fn announced(headers: &HeaderMap) -> Result<u64, Refusal> {
+    let no = |status, message: &str| Err(Refusal(status, Trouble::new(Code::Usage, message)));
     if let Some(refusal) = conditional(headers) {
         return Err(refusal);
     }
@@ -90,33 +90,28 @@ fn announced(headers: &HeaderMap) -> Result<u64, Response> {
 }
 
 /// A network has no moment at which a condition could hold everywhere: who relies on one is told so.
-fn conditional(headers: &HeaderMap) -> Option<Response> {
+fn conditional(headers: &HeaderMap) -> Option<Refusal> {
     let conditions = [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_UNMODIFIED_SINCE];
     conditions.into_iter().find(|condition| headers.contains_key(condition)).map(|condition| {
         let message = format!("files are stored and removed without conditions: leave out {condition}");
-        refuse_as(StatusCode::BAD_REQUEST, Trouble::new(Code::Usage, message))
+        Refusal(StatusCode::BAD_REQUEST, Trouble::new(Code::Usage, message))
     })
 }
 
 /// `?ttl_s=60`.
-fn ttl(query: Option<&str>) -> Result<Option<Duration>, Response> {
+fn ttl(query: Option<&str>) -> Result<Option<Duration>, Refusal> {
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(None) };
     let seconds = query.strip_prefix("ttl_s=").and_then(|seconds| seconds.parse::<u64>().ok());
-    let wrong =
-        || refuse(Trouble::new(Code::Usage, "after the name comes nothing, or ?ttl_s= and a number of seconds"));
+    let message = "after the name comes nothing, or ?ttl_s= and a number of seconds";
+    let wrong = || Refusal(StatusCode::BAD_REQUEST, Trouble::new(Code::Usage, message));
     seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
 }
 
 /// Takes the bytes as they come.
-async fn arrived(
-    control: &Arc<Control>,
-    name: &FileName,
-    len_bytes: u64,
-    mut body: Body,
-) -> Result<Arriving, Response> {
+async fn arrived(control: &Arc<Control>, name: &FileName, len_bytes: u64, mut body: Body) -> Result<Arriving, Refusal> {
     let mut arriving = control.host.arrive(len_bytes).await.map_err(no_room)?;
     let mut meter = Meter::new(control.told.clone(), name, len_bytes);
-    let bad = |status, message: &str| Err(refuse_as(status, Trouble::new(Code::Usage, message)));
+    let bad = |status, message: &str| Err(Refusal(status, Trouble::new(Code::Usage, message)));
     loop {
         let frame = match timeout(BODY_STALLS, body.frame()).await {
             Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the rest of the file did not come"),
@@ -185,9 +180,9 @@ fn ended(control: &Control, answer: Answer, status: impl Fn(u64, Outcome) -> Sta
     response
 }
 
-fn no_room(why: NoRoom) -> Response {
+fn no_room(why: NoRoom) -> Refusal {
     match why {
-        NoRoom::Full(reason) => refuse_as(StatusCode::INSUFFICIENT_STORAGE, Trouble::new(Code::Failed, reason)),
-        NoRoom::Disk(reason) => refuse(Trouble::new(Code::Failed, reason)),
+        NoRoom::Full(reason) => Refusal(StatusCode::INSUFFICIENT_STORAGE, Trouble::new(Code::Failed, reason)),
+        NoRoom::Disk(reason) => Refusal(StatusCode::INTERNAL_SERVER_ERROR, Trouble::new(Code::Failed, reason)),
     }
 }
