@@ -35,7 +35,11 @@ impl Seven {
 
     /// What everybody was told since the last time, without pings, as (peer, news).
     fn news(&mut self) -> Vec<(u8, News)> {
-        let quiet = |news: &News| !matches!(news, News::PingsSent(_) | News::PingReceived(_) | News::PingAnswered(_));
+        // Pings, and what nobody is shown.
+        let quiet = |news: &News| {
+            let left_out = matches!(news, News::PingsSent(_) | News::PingReceived(_) | News::PingAnswered(_));
+            !left_out && !matches!(news, News::Asking { .. })
+        };
         let news = std::mem::take(&mut self.world.news);
         let mut told: Vec<(u8, News)> = news
             .into_iter()

@@ -454,6 +454,8 @@ fn every_route_of_the_description_answers_as_it_says() {
         "/v1/rm" => serde_json::json!({ "name": "a" }),
         "/v1/set" => serde_json::json!({ "key": "motto", "value": "carry on" }),
         "/v1/get" => serde_json::json!({ "key": "motto" }),
+        "/v1/ping" => serde_json::json!({ "peer": "5" }),
+        "/v1/find" => serde_json::json!({ "name": "a" }),
         _ => serde_json::Value::Null,
     };
     // In an order in which each finds what it is about.

@@ -36,14 +36,19 @@ impl Looker<'_> {
         self.watching = Some(watching.clone());
         let (link, screen) = (Link::to(self.plate.clone(), self.runtime.clone()), self.screen.clone());
         thread::spawn(move || {
+            let mut heard = false;
             let ended = client::listen(&link, None, &kinds, |line| {
+                heard = true;
                 let wanted = watching.load(Ordering::Relaxed);
                 if wanted {
                     screen.print(&Line::Out(line.to_owned()));
                 }
                 wanted
             });
-            if let Err(trouble) = ended {
+            // Who has told something ends with the peer, as this prompt does.
+            if let Err(trouble) = ended
+                && !heard
+            {
                 screen.print(&Line::Aside(trouble.message));
             }
         });

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -40,6 +40,7 @@ const LOGS: &str = "logs";
 struct Member {
     number: u8,
     addr: SocketAddr,
+    http: Option<SocketAddr>,
     child: Child,
 }
 
@@ -133,11 +134,18 @@ fn start(up: &Up, base_port: u16, numbers: &[u8], at: usize, logs: &Path) -> Res
     if up.kademlia {
         command.arg("--kademlia");
     }
+    let port = up.http.map(|first| first + u16::try_from(at).expect("256 peers at most"));
+    let http = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    if let Some(http) = http {
+        command.arg("--http").arg(http.to_string());
+    }
+    // Only one process can answer at a port.
+    command.env_remove("P2P_HTTP");
     // In a group of its own: Ctrl-C is for us, who let it leave.
     command.arg("--dir").arg(&up.dir).process_group(0);
     command.stdin(Stdio::piped()).stdout(log.try_clone().map_err(cannot)?).stderr(log);
     let addr = SocketAddr::new(up.host, base_port + u16::from(number));
-    Ok(Member { number, addr, child: command.spawn().map_err(cannot)? })
+    Ok(Member { number, addr, http, child: command.spawn().map_err(cannot)? })
 }
 
 /// Tells who ends by itself. Returns when it is time to go.
@@ -196,12 +204,13 @@ fn leave(members: &mut Vec<Member>, json: bool) {
 
 impl Member {
     fn line(&self) -> String {
-        format!("peer {}  {}  process {}", self.number, self.addr, self.child.id())
+        let http = self.http.map(|http| format!("  http://{http}")).unwrap_or_default();
+        format!("peer {}  {}{http}  process {}", self.number, self.addr, self.child.id())
     }
 
     fn json(&self, event: &str) -> String {
         let (peer, addr, pid) = (self.number.to_string(), self.addr, self.child.id());
-        json!({ "event": event, "peer": peer, "addr": addr, "pid": pid }).to_string()
+        json!({ "event": event, "peer": peer, "addr": addr, "http": self.http, "pid": pid }).to_string()
     }
 }
 

@@ -121,15 +121,16 @@ mod tests {
         assert_eq!(way(Geometry::Xor { k: 8 }, 14, 12), [] as [u8; 0]);
     }
 
+    /// Numbers are the first eight bits of ids: the third finger of eight is the 155th of 160.
     #[test]
     fn each_hop_has_its_reason() {
         let all = peers(&[2, 4, 5, 8, 9, 14, 15, 19]);
         let reason = |geometry: Geometry, by, to| geometry.reason(Id::numbered(by), Id::numbered(to), &all);
-        assert_eq!(reason(Geometry::Ring, 2, 8), Reason::Finger(3));
+        assert_eq!(reason(Geometry::Ring, 2, 8), Reason::Finger(155));
         assert_eq!(reason(Geometry::Ring, 8, 9), Reason::Successor);
         assert_eq!(reason(Geometry::Ring, 19, 2), Reason::Successor);
         assert_eq!(reason(Geometry::Ring, 2, 9), Reason::Named);
-        assert_eq!(reason(Geometry::Xor { k: 8 }, 2, 14), Reason::Bucket(156));
+        assert_eq!(reason(Geometry::Xor { k: 8 }, 2, 14), Reason::Bucket(4));
     }
 
     proptest! {

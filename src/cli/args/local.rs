@@ -12,7 +12,7 @@ const UP: &str = "\
 Examples:
   p2p up                       The seven peers of the demo ring, 2 4 5 8 9 14 19, until Ctrl-C
   p2p up 32                    32 peers, spread evenly over a ring
-  p2p up 8 --kademlia
+  p2p up 8 --kademlia --http 8080
   p2p store report.pdf --peer 4
                                Meanwhile, in another terminal";
 
@@ -56,6 +56,9 @@ pub struct Up {
     /// Port of peer 0; peer N listens on this one + N [default: 12000, or the next thousand where all are free]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub base_port: Option<u16>,
+    /// Let them answer HTTP too: the first at this port of this machine, the others at those after it
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_280))]
+    pub http: Option<u16>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -372,11 +372,11 @@ mod tests {
         let interval = Duration::from_secs(15);
         let mut fingered = Ring::new(NOW, Id::numbered(2), &[], interval, RingTuning::DEFAULT, Chance::seeded(1));
         [4, 5, 8, 9, 14].iter().for_each(|number| fingered.heard_from(NOW, contact(*number)));
-        // 2 + 4 = 6 leads to 8, which is the third finger; 9 is one of nobody.
+        // 2 + 4 = 6 leads to 8, which is the third finger of eight, the 155th of 160; 9 is one of nobody.
         let finger = |number| roles(&fingered, number).into_iter().find(|role| matches!(role, Role::Finger(_)));
         assert_eq!(
             [4, 8, 9, 14].map(finger),
-            [Some(Role::Finger(2)), Some(Role::Finger(3)), None, Some(Role::Finger(4))]
+            [Some(Role::Finger(154)), Some(Role::Finger(155)), None, Some(Role::Finger(156))]
         );
     }
 
