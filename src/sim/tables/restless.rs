@@ -160,9 +160,9 @@ impl Run {
                         [lookup.owner_before, owner].iter().flatten().any(|at| Some(self.world.id(*at)) == found);
                     if right { self.traces.push(trace) } else { self.failed += 1 }
                 }
+                // Who leaves does not ask any more.
+                _ if !self.world.is_member(lookup.by) => {}
                 Some(_) => self.failed += 1,
-                // Who is gone does not ask any more.
-                None if !self.world.is_member(lookup.by) => {}
                 None if now.since(lookup.given) > LIMIT => self.failed += 1,
                 None => {
                     lookup.owner_before = owner;
