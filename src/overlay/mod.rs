@@ -68,7 +68,7 @@ pub enum Chore {
 }
 
 /// Contacts near a key, by both rulers of the geometry: first keepers, nearest first, then those on the way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Near {
     /// Who is near.
     pub contacts: Vec<Contact>,
