@@ -3,10 +3,12 @@
 //! An overlay is a *geometry* (how nearness is measured), a *memory* (which contacts to keep) and a *rhythm* (what
 //! upkeep is due). It knows nothing of messages: it is told who was heard and says whom to ask.
 
+pub mod arrival;
 pub mod kademlia;
 pub mod lookup;
 pub mod ring;
 
+pub use arrival::Arrival;
 pub use kademlia::{Eviction, Kademlia, Tuning};
 pub use lookup::{Geometry, Lookup, Step};
 pub use ring::{Ring, RingTuning};
@@ -83,6 +85,13 @@ impl Near {
     pub fn following(&self) -> &[Contact] {
         &self.contacts[..self.gapless.min(self.contacts.len())]
     }
+
+    /// The same, but for this contact: nobody is told of itself.
+    pub fn without(mut self, left_out: impl Fn(&Contact) -> bool) -> Near {
+        self.gapless = self.following().iter().filter(|contact| !left_out(contact)).count();
+        self.contacts.retain(|contact| !left_out(contact));
+        self
+    }
 }
 
 /// A way to keep contacts.
@@ -143,6 +152,9 @@ pub trait Overlay: Send {
 
     /// Up to `count` unsuspected contacts near `key`: the answer to find_node.
     fn near(&self, key: Id, count: usize) -> Near;
+
+    /// Nobody known has its place between ours and this one: a peer that joins there is to be after us.
+    fn precedes(&self, id: Id) -> bool;
 
     /// Where a search that people watch goes next, if it is to take one hop at a time.
     fn next_hop(&self) -> Option<Vec<Contact>>;

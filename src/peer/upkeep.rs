@@ -141,9 +141,10 @@ impl Peer {
 
     /// What an answer says of our surroundings, apart from ourselves.
     pub(super) fn near_us(&self, answer: &krpc::Answer) -> Near {
-        let others = |nodes: &[Contact]| nodes.iter().copied().filter(|node| node.id != self.me.id).collect::<Vec<_>>();
-        let following = answer.nodes.get(..answer.gapless).unwrap_or_default();
-        Near { gapless: others(following).len(), contacts: others(&answer.nodes), everybody: answer.everybody }
+        let krpc::Answer { nodes, gapless, everybody, .. } = answer;
+        // Who says that more follow than it names says nothing.
+        let gapless = if *gapless > nodes.len() { 0 } else { *gapless };
+        Near { contacts: nodes.clone(), gapless, everybody: *everybody }.without(|contact| contact.id == self.me.id)
     }
 
     /// Looks our own surroundings up, starting at `contact`.

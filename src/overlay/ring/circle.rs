@@ -188,6 +188,11 @@ impl Circle {
         doubtful
     }
 
+    /// Everybody known, nearest first.
+    pub fn contacts(&self) -> impl Iterator<Item = Contact> {
+        self.entries.values().map(|entry| entry.contact)
+    }
+
     /// The successor list: all up to the reach, nearest first.
     pub fn successors(&self) -> impl Iterator<Item = &Entry> {
         let listed = self.entries.range(..=self.reach).map(|(_, entry)| entry);
@@ -280,6 +285,20 @@ impl Circle {
         let full_circle = listed(offset) && self.entries.keys().next_back() == Some(&offset);
         let everybody = self.entries.len() <= self.tuning.list_len && (full_circle || self.reach == Id::MAX);
         Near { contacts, gapless, everybody }
+    }
+
+    /// Where a search goes on that takes one hop at a time.
+    pub fn next_hop(&self) -> Vec<Contact> {
+        let successor = self.entries.values().find(|entry| !entry.suspect);
+        // The predecessor goes along: it turns a search back that has overshot because of a peer just joined.
+        let predecessor = self.predecessor().filter(|entry| !entry.suspect);
+        successor.into_iter().chain(predecessor).map(|entry| entry.contact).collect()
+    }
+
+    /// Nobody known has its place between mine and this one.
+    pub fn precedes(&self, id: Id) -> bool {
+        let place = self.me.clockwise_to(id);
+        self.entries.keys().find(|distance| **distance != place).is_none_or(|next| place < *next)
     }
 
     /// The key lies after my predecessor and not after me.

@@ -158,7 +158,7 @@ impl Overlay for Ring {
     }
 
     fn contacts(&self) -> Vec<Contact> {
-        self.circle.entries.values().map(|entry| entry.contact).collect()
+        self.circle.contacts().collect()
     }
 
     fn contact(&self, id: Id) -> Option<Contact> {
@@ -193,10 +193,11 @@ impl Overlay for Ring {
         if self.circle.tuning.fingers > 0 {
             return None;
         }
-        let successor = self.circle.entries.values().find(|entry| !entry.suspect);
-        // The predecessor goes along: it turns a search back that has overshot because of a peer just joined.
-        let predecessor = self.circle.predecessor().filter(|entry| !entry.suspect);
-        Some(successor.into_iter().chain(predecessor).map(|entry| entry.contact).collect())
+        Some(self.circle.next_hop())
+    }
+
+    fn precedes(&self, id: Id) -> bool {
+        self.circle.precedes(id)
     }
 
     fn owns(&self, key: Id) -> bool {
