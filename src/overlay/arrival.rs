@@ -22,7 +22,7 @@ impl Arrival {
     pub fn hear(&mut self, near_us: Near) {
         self.to_meet.extend(&near_us.contacts);
         if near_us.following().len() >= self.surroundings.following().len() {
-            self.surroundings = near_us;
+            self.surroundings = near_us.only_following();
         }
     }
 
@@ -68,7 +68,7 @@ mod tests {
         let mut arrival = Arrival::at(contact(1));
         arrival.hear(said(&[4, 5, 6], 2));
         arrival.hear(said(&[6, 7, 8], 1));
-        assert_eq!(arrival.surroundings(), &said(&[4, 5, 6], 2));
+        assert_eq!(arrival.surroundings(), &said(&[4, 5], 2));
         arrival.hear(said(&[4, 9], 2));
         assert_eq!(arrival.surroundings(), &said(&[4, 9], 2), "as many, and later");
         assert_eq!(arrival.meet(|heard| heard), &[1, 4, 5, 6, 7, 8, 9].map(contact).into());

@@ -86,6 +86,11 @@ impl Near {
         &self.contacts[..self.gapless.min(self.contacts.len())]
     }
 
+    /// The same, but for those whose neighbours may be missing.
+    pub fn only_following(&self) -> Near {
+        Near { contacts: self.following().to_vec(), gapless: self.following().len(), everybody: self.everybody }
+    }
+
     /// The same, but for this contact: nobody is told of itself.
     pub fn without(mut self, left_out: impl Fn(&Contact) -> bool) -> Near {
         self.gapless = self.following().iter().filter(|contact| !left_out(contact)).count();

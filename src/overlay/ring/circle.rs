@@ -163,7 +163,7 @@ impl Circle {
         let doubtful = self.entries.range(..known_to).map(|(_, entry)| entry).take(self.tuning.list_len);
         let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
         let doubtful = doubtful.map(|entry| entry.contact).collect();
-        self.said = near_us.clone();
+        self.said = near_us.only_following();
         self.extend_reach();
         doubtful
     }
@@ -171,7 +171,7 @@ impl Circle {
     /// We have joined, and were told who is near us.
     pub fn joined(&mut self, near_us: &Near) {
         self.reach = Id::ZERO;
-        self.said = near_us.clone();
+        self.said = near_us.only_following();
         self.extend_reach();
     }
 

@@ -1,0 +1,114 @@
+//! What must be true of a ring, and which deaths it need not survive.
+
+use super::ring::{LIST_LEN, MAX_PLACES, Place, View};
+
+/// Which peers may die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failures {
+    /// Those without whom everybody keeps a live successor, and the ring its principals (Zave's assumption).
+    Sparing,
+    /// Those without whom everybody keeps a live successor.
+    SparingSuccessors,
+    /// One, and no other before all have forgotten it: fewer than r at a time, whatever their lists hold.
+    OneAtATime,
+}
+
+type Views = [View; MAX_PLACES];
+
+impl Failures {
+    pub fn allow(self, views: &Views, places: usize, who: Place) -> bool {
+        let mut without = *views;
+        without[who] = NOBODY;
+        let last = !without.iter().any(|view| view.is_member);
+        let spares_successors = || all_are_attached(&without, places);
+        match self {
+            // Somebody must be left to join.
+            _ if last => false,
+            Failures::Sparing => spares_successors() && has_enough_principals(&without, places),
+            Failures::SparingSuccessors => spares_successors(),
+            Failures::OneAtATime => {
+                !(0..places).any(|place| !lives(views, place) && is_remembered(views, places, place))
+            }
+        }
+    }
+}
+
+const NOBODY: View = View {
+    is_member: false,
+    is_joining: false,
+    contacts: 0,
+    next: 0,
+    list: 0,
+    predecessor: 0,
+    is_consulting: false,
+    named: 0,
+};
+
+impl View {
+    /// All that repairs are about.
+    pub fn pointers(&self) -> (bool, u8, u8, Place) {
+        (self.is_member, self.contacts, self.list, self.predecessor)
+    }
+}
+
+fn lives(views: &Views, place: Place) -> bool {
+    views[place].is_member || views[place].is_joining
+}
+
+/// A set of places as one peer counts them, as everybody counts them.
+fn absolute(set: u8, who: Place, places: usize) -> impl Iterator<Item = Place> {
+    (1..places).filter(move |from| set >> from & 1 == 1).map(move |from| (who + from) % places)
+}
+
+fn is_remembered(views: &Views, places: usize, place: Place) -> bool {
+    let remembers =
+        |who: Place| absolute(views[who].contacts | views[who].named, who, places).any(|known| known == place);
+    (0..places).any(|who| who != place && remembers(who))
+}
+
+fn members(views: &Views) -> usize {
+    views.iter().filter(|view| view.is_member).count()
+}
+
+fn has_a_live_successor(views: &Views, places: usize, who: Place) -> bool {
+    absolute(views[who].list, who, places).any(|next| views[next].is_member)
+}
+
+/// Each member has a living one in its list, unless it is alone.
+pub fn all_have_a_live_successor(views: &Views, places: usize) -> bool {
+    members(views) < 2
+        || (0..places).filter(|who| views[*who].is_member).all(|who| has_a_live_successor(views, places, who))
+}
+
+/// The same, and of those joining each may still meet, or has met, a living one.
+fn all_are_attached(views: &Views, places: usize) -> bool {
+    let attached = |who: Place| {
+        let view = views[who];
+        absolute(view.next | view.named, who, places).any(|next| views[next].is_member)
+    };
+    all_have_a_live_successor(views, places) && (0..places).filter(|who| views[*who].is_joining).all(attached)
+}
+
+/// At least r + 1 members are skipped by no member's list.
+pub fn has_enough_principals(views: &Views, places: usize) -> bool {
+    let skips = |who: Place| {
+        let list = views[who].list;
+        let reach = u8::BITS as usize - list.leading_zeros() as usize;
+        (1..reach).filter(move |from| list >> from & 1 == 0).map(move |from| (who + from) % places)
+    };
+    let mut skipped = [false; MAX_PLACES];
+    (0..places).filter(|who| views[*who].is_member).flat_map(skips).for_each(|place| skipped[place] = true);
+    (0..places).filter(|place| views[*place].is_member && !skipped[*place]).count() > LIST_LEN
+}
+
+/// Everybody's list is the next r members, or all others while they are fewer; its predecessor is the one before; and
+/// nobody remembers the dead.
+pub fn is_ideal(views: &Views, places: usize) -> bool {
+    (0..places).filter(|who| views[*who].is_member).all(|who| {
+        let others: Vec<Place> = (1..places).filter(|from| views[(who + from) % places].is_member).collect();
+        let list = others.iter().take(LIST_LEN).fold(0, |list, from| list | 1 << from);
+        let view = views[who];
+        let knows_dead = absolute(view.contacts, who, places).any(|known| !lives(views, known));
+        view.list == list && view.predecessor == others.last().copied().unwrap_or(0) && !knows_dead
+    })
+}
