@@ -44,6 +44,8 @@ pub struct Member {
     pub hearsay: BTreeSet<Contact>,
     /// Whom it has consulted, and what is on its way from there.
     pub answer: Option<(Contact, Near)>,
+    /// Who follows, by the last word of its first successor: its list, as soon as these have answered.
+    pub told: u8,
 }
 
 /// The peers at all places, by their numbers in a [`Pool`].
@@ -84,6 +86,8 @@ pub struct View {
     pub next: u8,
     /// The successor list.
     pub list: u8,
+    /// What the list is going to be: what its first successor said, heard or still on its way.
+    pub promised: u8,
     pub predecessor: Place,
     /// It has consulted somebody, and the answer is on its way.
     pub is_consulting: bool,
@@ -94,6 +98,7 @@ pub struct View {
 /// All peers that ever were in a state of the ring, each once.
 pub struct Pool {
     places: usize,
+    /// How many of those it heard of a joining peer meets.
     meets: usize,
     peers: RwLock<Peers>,
     talks: RwLock<HashMap<(u32, u32, Place, Talk), (u32, u32)>>,
@@ -127,8 +132,11 @@ fn stranger() -> Circle {
 }
 
 impl Member {
-    fn new(circle: Circle) -> Member {
-        Member { circle, hearsay: BTreeSet::new(), answer: None }
+    /// Has joined among these.
+    fn new(mut circle: Circle, surroundings: &Near) -> Member {
+        circle.joined(surroundings);
+        let told = bits(surroundings.following().iter().copied());
+        Member { circle, hearsay: BTreeSet::new(), answer: None, told }
     }
 
     /// `peer/liveness`: it answered. Or nobody is there, and its port is closed.
@@ -155,6 +163,9 @@ impl Member {
     fn hear(&mut self) {
         let Some((from, near_us)) = self.answer.take() else { return };
         near_us.contacts.iter().for_each(|contact| self.heard_of(*contact));
+        if self.circle.successors().next().is_some_and(|first| first.contact == from) {
+            self.told = bits(near_us.following().iter().copied());
+        }
         // Doubtful contacts are pinged sooner: here each may be pinged at any time.
         self.circle.consulted(from.id, &near_us);
     }
@@ -187,6 +198,7 @@ impl View {
             contacts: 0,
             next: 0,
             list: 0,
+            promised: 0,
             predecessor: 0,
             is_consulting: false,
             named: 0,
@@ -200,12 +212,19 @@ impl View {
             Peer::Joining(_, arrival) => bits(arrival.to_meet().iter().copied()),
             Peer::Member(member) => bits(member.hearsay.iter().copied()),
         };
+        let on_its_way = |(_, near): &(Contact, Near)| bits(near.following().iter().copied());
+        let promised = match peer {
+            Peer::Out => 0,
+            Peer::Joining(_, arrival) => bits(arrival.surroundings().following().iter().copied()),
+            Peer::Member(Member { told, answer, .. }) => told | answer.as_ref().map_or(0, on_its_way),
+        };
         View {
             is_member: matches!(peer, Peer::Member(_)),
             is_joining: matches!(peer, Peer::Joining(..)),
             contacts: bits(circle.contacts()),
             next: bits(circle.contacts().take(LIST_LEN)),
             list: bits(circle.successors().map(|entry| entry.contact)),
+            promised,
             predecessor: circle.predecessor().map_or(0, |entry| place_of(&entry.contact)),
             is_consulting: matches!(peer, Peer::Member(member) if member.answer.is_some()),
             named,
@@ -261,8 +280,8 @@ impl Pool {
                 absolute(&mut circle.contacts()),
                 absolute(&mut arrival.to_meet().iter().copied())
             ),
-            Peer::Member(Member { circle, hearsay, answer }) => format!(
-                "knows {:?}, list {:?}, has heard of {:?}, is told {:?}",
+            Peer::Member(Member { circle, hearsay, answer, told }) => format!(
+                "knows {:?}, list {:?}, has heard of {:?}, is told {:?}, was told {told:b}",
                 absolute(&mut circle.contacts()),
                 absolute(&mut circle.successors().map(|entry| entry.contact)),
                 absolute(&mut hearsay.iter().copied()),
@@ -310,8 +329,8 @@ impl Pool {
             others.iter().for_each(|other| {
                 circle.heard_from(HEARD, *other);
             });
-            circle.joined(&near(&others[..others.len().min(LIST_LEN)]));
-            state.0[*who] = self.number(Peer::Member(Member::new(circle)));
+            let surroundings = near(&others[..others.len().min(LIST_LEN)]);
+            state.0[*who] = self.number(Peer::Member(Member::new(circle, &surroundings)));
         }
         state
     }
@@ -390,8 +409,7 @@ impl Pool {
         if circle.predecessor().is_none() {
             return Peer::Out;
         }
-        circle.joined(arrival.surroundings());
-        Peer::Member(Member::new(circle))
+        Peer::Member(Member::new(circle, arrival.surroundings()))
     }
 
     /// `peer/joining` and `peer/search`: the way in, which nothing interrupts here.

@@ -39,6 +39,7 @@ const NOBODY: View = View {
     contacts: 0,
     next: 0,
     list: 0,
+    promised: 0,
     predecessor: 0,
     is_consulting: false,
     named: 0,
@@ -71,7 +72,7 @@ fn members(views: &Views) -> usize {
 }
 
 fn has_a_live_successor(views: &Views, places: usize, who: Place) -> bool {
-    absolute(views[who].list, who, places).any(|next| views[next].is_member)
+    absolute(views[who].list, who, places).any(|next| lives(views, next))
 }
 
 /// Each member has a living one in its list, unless it is alone.
@@ -84,20 +85,23 @@ pub fn all_have_a_live_successor(views: &Views, places: usize) -> bool {
 fn all_are_attached(views: &Views, places: usize) -> bool {
     let attached = |who: Place| {
         let view = views[who];
-        absolute(view.next | view.named, who, places).any(|next| views[next].is_member)
+        absolute(view.next | view.named, who, places).any(|next| lives(views, next))
     };
     all_have_a_live_successor(views, places) && (0..places).filter(|who| views[*who].is_joining).all(attached)
 }
 
-/// At least r + 1 members are skipped by no member's list.
+/// At least r + 1 members are skipped by no member's list, nor by what it is going to be.
 pub fn has_enough_principals(views: &Views, places: usize) -> bool {
-    let skips = |who: Place| {
-        let list = views[who].list;
+    let skipped_by = |who: Place, list: u8| {
         let reach = u8::BITS as usize - list.leading_zeros() as usize;
         (1..reach).filter(move |from| list >> from & 1 == 0).map(move |from| (who + from) % places)
     };
+    let skips = |who: Place| {
+        let View { list, promised, .. } = views[who];
+        skipped_by(who, list).chain(skipped_by(who, list | promised))
+    };
     let mut skipped = [false; MAX_PLACES];
-    (0..places).filter(|who| views[*who].is_member).flat_map(skips).for_each(|place| skipped[place] = true);
+    (0..places).filter(|who| lives(views, *who)).flat_map(skips).for_each(|place| skipped[place] = true);
     (0..places).filter(|place| views[*place].is_member && !skipped[*place]).count() > LIST_LEN
 }
 

@@ -268,7 +268,10 @@ impl Circle {
         let mut contacts: Vec<Contact> = after.take(ahead).map(|(_, entry)| entry.contact).collect();
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let before_me = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
-        let listed = |distance: Id| distance <= self.reach;
+        // The first is listed even when nobody has told us of any that follow: where all were told nothing, as in a ring
+        // of three that has lost the others, nobody's list would ever grow again.
+        let first = self.entries.keys().next().copied();
+        let listed = |distance: Id| distance <= self.reach || Some(distance) == first;
         let gapless = match () {
             () if offset >= before_me => {
                 contacts.iter().map(distance).take_while(|d| *d >= offset || listed(*d)).count()

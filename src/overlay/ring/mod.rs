@@ -402,6 +402,20 @@ mod tests {
     }
 
     #[test]
+    fn peers_that_were_all_told_nothing_find_that_they_are_all() {
+        let mut rings = [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])].map(|(me, others)| ring(me, &others));
+        rings.iter_mut().for_each(|ring| ring.joined(NOW, &Near::default()));
+        assert!(rings.iter().all(|ring| ring.lifeline().len() == 1), "so short after their neighbours have died");
+        for who in [0, 1, 2, 0, 1, 2] {
+            let (me, next) = (rings[who].me, (who + 1) % 3);
+            let said = rings[next].near(me, 24).without(|contact| contact.id == me);
+            let next = rings[next].me;
+            rings[who].consulted(next, &said);
+        }
+        assert!(rings.iter().all(|ring| ring.lifeline().len() == 2));
+    }
+
+    #[test]
     fn a_successor_that_its_neighbour_does_not_name_is_doubted() {
         let mut ring = ring(5, &[2, 4, 8, 9, 14, 19]);
         let named = Near { contacts: [9, 19, 2, 4].map(contact).to_vec(), gapless: 4, everybody: false };
