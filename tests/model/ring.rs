@@ -215,7 +215,11 @@ impl View {
         let on_its_way = |(_, near): &(Contact, Near)| bits(near.following().iter().copied());
         let promised = match peer {
             Peer::Out => 0,
-            Peer::Joining(_, arrival) => bits(arrival.surroundings().following().iter().copied()),
+            // Whoever it meets on the way to the last that follows: who answered does not name itself.
+            Peer::Joining(_, arrival) => {
+                let last = arrival.surroundings().following().iter().map(place_of).max().unwrap_or(0);
+                bits(arrival.to_meet().iter().copied().filter(|contact| place_of(contact) <= last))
+            }
             Peer::Member(Member { told, answer, .. }) => told | answer.as_ref().map_or(0, on_its_way),
         };
         View {

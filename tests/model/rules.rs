@@ -9,8 +9,6 @@ pub enum Failures {
     Sparing,
     /// Those without whom everybody keeps a live successor.
     SparingSuccessors,
-    /// One, and no other before all have forgotten it: fewer than r at a time, whatever their lists hold.
-    OneAtATime,
 }
 
 type Views = [View; MAX_PLACES];
@@ -26,9 +24,6 @@ impl Failures {
             _ if last => false,
             Failures::Sparing => spares_successors() && has_enough_principals(&without, places),
             Failures::SparingSuccessors => spares_successors(),
-            Failures::OneAtATime => {
-                !(0..places).any(|place| !lives(views, place) && is_remembered(views, places, place))
-            }
         }
     }
 }
@@ -59,12 +54,6 @@ fn lives(views: &Views, place: Place) -> bool {
 /// A set of places as one peer counts them, as everybody counts them.
 fn absolute(set: u8, who: Place, places: usize) -> impl Iterator<Item = Place> {
     (1..places).filter(move |from| set >> from & 1 == 1).map(move |from| (who + from) % places)
-}
-
-fn is_remembered(views: &Views, places: usize, place: Place) -> bool {
-    let remembers =
-        |who: Place| absolute(views[who].contacts | views[who].named, who, places).any(|known| known == place);
-    (0..places).any(|who| who != place && remembers(who))
 }
 
 fn members(views: &Views) -> usize {
