@@ -1,8 +1,14 @@
-//! All that can happen to a small ring, looked at without leaving anything out: the peers' own decisions about
-//! neighbours, in every order of joins, deaths, pings and answers, by a model checker.
+//! All that can happen to a small ring, looked at by a model checker: the peers' own decisions about neighbours, in
+//! every order of joins, deaths, pings and answers.
 //!
-//! What must hold is Zave's invariant (2017), and our own rule for rings up to r + 1: everybody knows everybody.
+//! What must hold is Zave's invariant (2017), and our own rule for rings of up to r + 1: everybody knows everybody.
+//! Rings of up to three peers are gone through completely; of four and five, all that can happen in so many steps.
 //! `cargo test --test model -- --nocapture` prints how many states there are.
+//!
+//! One step: a ping and its answer; a whole search for the own place; all pings of a peer that joins; a question whom
+//! somebody knows, with its answer, or without where answers are `in_flight`. Between these anything may happen, so what
+//! was heard of may be old when it is pinged, and what was said when it is believed. Not modelled: fingers, lost and
+//! doubled datagrams, suspicion of the living, the memory of the dead, and time: any chore may be done at any moment.
 
 mod ring;
 mod rules;
@@ -63,9 +69,8 @@ impl Ring {
     fn repairs(&self, state: State, steps: &mut Vec<Step>) {
         let views = self.pool.views(state);
         let on_their_way = (0..self.pool.places()).filter(|who| views[*who].is_consulting).count();
-        for who in 0..self.pool.places() {
+        for (who, view) in views.iter().enumerate().take(self.pool.places()) {
             let at = |from: Place| (who + from) % self.pool.places();
-            let view = views[who];
             if view.is_joining {
                 steps.push(Step::Meet { who });
                 continue;
@@ -264,9 +269,9 @@ fn four_peers_keep_their_ring_whatever_happens_in_eleven_steps() {
 
 #[test]
 #[ignore = "long: run by ./test.sh nightly"]
-fn five_peers_keep_their_ring_whatever_happens_in_nine_steps() {
+fn five_peers_keep_their_ring_whatever_happens_in_seven_steps() {
     let ring = Ring { in_flight: 1, ..Ring::new(5, Failures::Sparing) };
-    assert_eq!(broken_rules("five places", ring, Some(9)), [""; 0]);
+    assert_eq!(broken_rules("five places", ring, Some(7)), [""; 0]);
 }
 
 #[test]

@@ -82,8 +82,6 @@ pub struct View {
     pub is_member: bool,
     pub is_joining: bool,
     pub contacts: u8,
-    /// The first r contacts.
-    pub next: u8,
     /// The successor list.
     pub list: u8,
     /// What the list is going to be: what its first successor said, heard or still on its way.
@@ -101,8 +99,11 @@ pub struct Pool {
     /// How many of those it heard of a joining peer meets.
     meets: usize,
     peers: RwLock<Peers>,
-    talks: RwLock<HashMap<(u32, u32, Place, Talk), (u32, u32)>>,
+    /// What came of who talked to whom, how far away, about what.
+    talks: RwLock<HashMap<Talked, (u32, u32)>>,
 }
+
+type Talked = (u32, u32, Place, Talk);
 
 #[derive(Default)]
 struct Peers {
@@ -191,20 +192,21 @@ impl Member {
 }
 
 impl View {
+    /// Of a free place.
+    pub const NOBODY: View = View {
+        is_member: false,
+        is_joining: false,
+        contacts: 0,
+        list: 0,
+        promised: 0,
+        predecessor: 0,
+        is_consulting: false,
+        named: 0,
+    };
+
     fn of(peer: &Peer) -> View {
-        let nobody = View {
-            is_member: false,
-            is_joining: false,
-            contacts: 0,
-            next: 0,
-            list: 0,
-            promised: 0,
-            predecessor: 0,
-            is_consulting: false,
-            named: 0,
-        };
         let circle = match peer {
-            Peer::Out => return nobody,
+            Peer::Out => return View::NOBODY,
             Peer::Joining(circle, _) | Peer::Member(Member { circle, .. }) => circle,
         };
         let named = match peer {
@@ -226,7 +228,6 @@ impl View {
             is_member: matches!(peer, Peer::Member(_)),
             is_joining: matches!(peer, Peer::Joining(..)),
             contacts: bits(circle.contacts()),
-            next: bits(circle.contacts().take(LIST_LEN)),
             list: bits(circle.successors().map(|entry| entry.contact)),
             promised,
             predecessor: circle.predecessor().map_or(0, |entry| place_of(&entry.contact)),

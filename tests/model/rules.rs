@@ -14,9 +14,10 @@ pub enum Failures {
 type Views = [View; MAX_PLACES];
 
 impl Failures {
+    /// This peer may die, or leave, in this state.
     pub fn allow(self, views: &Views, places: usize, who: Place) -> bool {
         let mut without = *views;
-        without[who] = NOBODY;
+        without[who] = View::NOBODY;
         let last = !without.iter().any(|view| view.is_member);
         let spares_successors = || all_are_attached(&without, places);
         match self {
@@ -27,18 +28,6 @@ impl Failures {
         }
     }
 }
-
-const NOBODY: View = View {
-    is_member: false,
-    is_joining: false,
-    contacts: 0,
-    next: 0,
-    list: 0,
-    promised: 0,
-    predecessor: 0,
-    is_consulting: false,
-    named: 0,
-};
 
 impl View {
     /// All that repairs are about.
@@ -74,7 +63,7 @@ pub fn all_have_a_live_successor(views: &Views, places: usize) -> bool {
 fn all_are_attached(views: &Views, places: usize) -> bool {
     let attached = |who: Place| {
         let view = views[who];
-        absolute(view.next | view.named, who, places).any(|next| lives(views, next))
+        absolute(view.contacts | view.named, who, places).any(|next| lives(views, next))
     };
     all_have_a_live_successor(views, places) && (0..places).filter(|who| views[*who].is_joining).all(attached)
 }
