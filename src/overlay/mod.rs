@@ -3,11 +3,13 @@
 //! An overlay is a *geometry* (how nearness is measured), a *memory* (which contacts to keep) and a *rhythm* (what
 //! upkeep is due). It knows nothing of messages: it is told who was heard and says whom to ask.
 
+pub mod arrival;
 pub mod kademlia;
 pub mod lookup;
 pub mod ring;
 mod route;
 
+pub use arrival::Arrival;
 pub use kademlia::{Eviction, Kademlia, Tuning};
 pub use lookup::{Geometry, Lookup, Step};
 pub use ring::{Ring, RingTuning};
@@ -70,7 +72,7 @@ pub enum Chore {
 }
 
 /// Contacts near a key, by both rulers of the geometry: first keepers, nearest first, then those on the way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Near {
     /// Who is near.
     pub contacts: Vec<Contact>,
@@ -84,6 +86,18 @@ impl Near {
     /// Those who follow the key without a gap.
     pub fn following(&self) -> &[Contact] {
         &self.contacts[..self.gapless.min(self.contacts.len())]
+    }
+
+    /// The same, but for those whose neighbours may be missing.
+    pub fn only_following(&self) -> Near {
+        Near { contacts: self.following().to_vec(), gapless: self.following().len(), everybody: self.everybody }
+    }
+
+    /// The same, but for this contact: nobody is told of itself.
+    pub fn without(mut self, left_out: impl Fn(&Contact) -> bool) -> Near {
+        self.gapless = self.following().iter().filter(|contact| !left_out(contact)).count();
+        self.contacts.retain(|contact| !left_out(contact));
+        self
     }
 }
 
@@ -174,6 +188,9 @@ pub trait Overlay: Send {
 
     /// Up to `count` unsuspected contacts near `key`: the answer to find_node.
     fn near(&self, key: Id, count: usize) -> Near;
+
+    /// Nobody known has its place between ours and this one: a peer that joins there is to be after us.
+    fn precedes(&self, id: Id) -> bool;
 
     /// Where a search that people watch goes next, if it is to take one hop at a time.
     fn next_hop(&self) -> Option<Vec<Contact>>;

@@ -245,10 +245,8 @@ impl Peer {
             Some(contacts) => Near { contacts, ..Near::default() },
             None => self.overlay.near(target, MAX_NODES),
         };
-        let gapless = near.following().iter().filter(|contact| **contact != asker).count();
-        let mut nodes = near.contacts;
-        nodes.retain(|node| *node != asker);
-        krpc::Answer { nodes, gapless, everybody: near.everybody, own, files, ..krpc::Answer::default() }
+        let Near { contacts: nodes, gapless, everybody } = near.without(|contact| *contact == asker);
+        krpc::Answer { nodes, gapless, everybody, own, files, ..krpc::Answer::default() }
     }
 
     /// A joining peer asks for its place. The search ends at who is just before it; the next after it hears of it too.
@@ -256,8 +254,7 @@ impl Peer {
         if self.overlay.geometry() != Geometry::Ring {
             return true;
         }
-        let shown = self.overlay.contacts().into_iter().find(|contact| contact.id != joiner.id);
-        let after_me = shown.is_none_or(|next| self.me.id.clockwise_to(joiner.id) < self.me.id.clockwise_to(next.id));
+        let after_me = self.overlay.precedes(joiner.id);
         if after_me {
             self.news(News::JoinReceived(joiner.id));
         } else if !own {

@@ -6,7 +6,7 @@
 use super::search::{Search, Want};
 use super::*;
 use crate::ground::krpc::{self, Errand, Ping};
-use crate::overlay::Near;
+use crate::overlay::Arrival;
 use std::collections::BTreeSet;
 
 /// How long the known peer may be silent: it may have been started a moment after us.
@@ -23,17 +23,17 @@ pub(super) struct Joining {
     unheard: BTreeSet<bool>,
     phase: Phase,
     give_up_at: Moment,
-    /// The answer that said most of who follows us.
-    surroundings: Near,
+    /// What we have learnt on the way.
+    arrival: Arrival,
 }
 
 enum Phase {
     /// Waiting for the known peer.
     Knocking,
-    /// Looking our own id up. Holds everybody heard of.
-    Searching(Search, BTreeSet<Contact>),
+    /// Looking our own id up.
+    Searching(Search),
     /// Waiting for answers of future neighbours.
-    Meeting(BTreeSet<Contact>),
+    Meeting,
     /// It did not work: again at this moment.
     Resting(Moment),
 }
@@ -58,7 +58,7 @@ impl Peer {
             known: known.clone(),
             phase: Phase::Knocking,
             give_up_at: now + GIVE_UP_AFTER,
-            surroundings: Near::default(),
+            arrival: Arrival::default(),
         });
         self.knock(now, known);
     }
@@ -96,11 +96,14 @@ impl Peer {
                 self.go_on_without(now, addr);
                 let errand = Some(Errand::Join);
                 let search = Search::for_myself(&*self.overlay, self.me.id, contact, errand);
-                self.search_on(now, search, BTreeSet::from([contact]));
+                if let Some(joining) = &mut self.joining {
+                    joining.arrival = Arrival::at(contact);
+                }
+                self.search_on(now, search);
             }
             Asked::Way(_) => {
                 let near_us = self.near_us(answer);
-                let Some((mut search, mut heard)) = self.take_search() else { return };
+                let Some(mut search) = self.take_search() else { return };
                 let (mine, others): (Vec<Contact>, Vec<Contact>) =
                     answer.nodes.iter().partition(|named| named.id == self.me.id);
                 if let Some(rival) = mine.iter().find(|rival| rival.addr != self.me.addr) {
@@ -108,13 +111,10 @@ impl Peer {
                     self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
                 }
                 search.answered(contact.id, &others);
-                if let Some(joining) = &mut self.joining
-                    && near_us.following().len() >= joining.surroundings.following().len()
-                {
-                    joining.surroundings = near_us;
+                if let Some(joining) = &mut self.joining {
+                    joining.arrival.hear(near_us);
                 }
-                heard.extend(others);
-                self.search_on(now, search, heard);
+                self.search_on(now, search);
             }
             Asked::Neighbour(contact) => self.met(now, contact),
         }
@@ -123,9 +123,9 @@ impl Peer {
     pub(super) fn joining_late(&mut self, now: Moment, asked: &Asked, attempts: u32) {
         match asked {
             Asked::Way(contact) => {
-                let Some((mut search, heard)) = self.take_search() else { return };
+                let Some(mut search) = self.take_search() else { return };
                 search.late(contact.id, attempts);
-                self.search_on(now, search, heard);
+                self.search_on(now, search);
             }
             Asked::Knock(addr) => self.go_on_without(now, *addr),
             Asked::Neighbour(_) | Asked::Rival(_) => {}
@@ -143,9 +143,9 @@ impl Peer {
                 self.go_on_without(now, addr);
             }
             Asked::Way(contact) => {
-                let Some((mut search, heard)) = self.take_search() else { return };
+                let Some(mut search) = self.take_search() else { return };
                 search.failed(contact.id);
-                self.search_on(now, search, heard);
+                self.search_on(now, search);
             }
             Asked::Neighbour(contact) => self.met(now, contact),
             Asked::Rival(_) => self.become_member_if_met(now),
@@ -166,10 +166,10 @@ impl Peer {
         matches!(&self.joining, Some(Joining { phase: Phase::Knocking, .. }))
     }
 
-    fn take_search(&mut self) -> Option<(Search, BTreeSet<Contact>)> {
+    fn take_search(&mut self) -> Option<Search> {
         let joining = self.joining.as_mut()?;
         match std::mem::replace(&mut joining.phase, Phase::Knocking) {
-            Phase::Searching(search, heard) => Some((search, heard)),
+            Phase::Searching(search) => Some(search),
             other => {
                 joining.phase = other;
                 None
@@ -177,42 +177,43 @@ impl Peer {
         }
     }
 
-    fn search_on(&mut self, now: Moment, mut search: Search, heard: BTreeSet<Contact>) {
+    fn search_on(&mut self, now: Moment, mut search: Search) {
         loop {
             match search.want(&*self.overlay, self.me.id) {
                 Want::Ask(contact, question) => {
                     self.ask(now, contact, question, Patience::Search, Why::Joining(Asked::Way(contact)));
                 }
-                Want::Wait => return self.set_phase(Phase::Searching(search, heard)),
+                Want::Wait => return self.set_phase(Phase::Searching(search)),
                 Want::Done if search.lookup.nearest_answered().is_none() => return self.rest(now),
                 Want::Done => break,
             }
         }
-        let heard = self.overlay.to_meet(heard);
-        for contact in &heard {
-            let why = Why::Joining(Asked::Neighbour(*contact));
-            self.ask(now, *contact, Question::Ping(Ping::Quiet), Patience::Search, why);
+        let Some(joining) = &mut self.joining else { return };
+        let to_meet = joining.arrival.meet(|heard| self.overlay.to_meet(heard)).clone();
+        joining.phase = Phase::Meeting;
+        for contact in to_meet {
+            let why = Why::Joining(Asked::Neighbour(contact));
+            self.ask(now, contact, Question::Ping(Ping::Quiet), Patience::Search, why);
         }
-        self.set_phase(Phase::Meeting(heard));
         self.become_member_if_met(now);
     }
 
     /// A future neighbour has answered (and is in the overlay by now), or will not.
     fn met(&mut self, now: Moment, contact: Contact) {
-        if let Some(Joining { phase: Phase::Meeting(waiting), .. }) = &mut self.joining {
-            waiting.remove(&contact);
+        if let Some(Joining { phase: Phase::Meeting, arrival, .. }) = &mut self.joining {
+            arrival.met(contact);
         }
         self.become_member_if_met(now);
     }
 
     fn become_member_if_met(&mut self, now: Moment) {
-        let Some(Joining { phase: Phase::Meeting(waiting), surroundings, unheard, .. }) = &self.joining else { return };
+        let Some(Joining { phase: Phase::Meeting, arrival, unheard, .. }) = &self.joining else { return };
         let rival_asked = self.rpc.reasons().any(|why| matches!(why, Why::Joining(Asked::Rival(_))));
-        if !waiting.is_empty() || !unheard.is_empty() || rival_asked {
+        if !arrival.to_meet().is_empty() || !unheard.is_empty() || rival_asked {
             return;
         }
         let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
-        self.overlay.joined(now, surroundings);
+        self.overlay.joined(now, arrival.surroundings());
         self.joining = None;
         self.standing = Standing::Member;
         self.note_successors();

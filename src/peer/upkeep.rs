@@ -152,11 +152,10 @@ impl Peer {
 
     /// What an answer says of our surroundings, apart from ourselves.
     pub(super) fn near_us(&self, answer: &krpc::Answer) -> Near {
-        let other = |node: &&Contact| node.id != self.me.id;
-        let following = answer.nodes.get(..answer.gapless).unwrap_or_default();
-        let mut contacts = Vec::with_capacity(answer.nodes.len());
-        contacts.extend(answer.nodes.iter().filter(other));
-        Near { gapless: following.iter().filter(other).count(), contacts, everybody: answer.everybody }
+        let krpc::Answer { nodes, gapless, everybody, .. } = answer;
+        // Who says that more follow than it names says nothing.
+        let gapless = if *gapless > nodes.len() { 0 } else { *gapless };
+        Near { contacts: nodes.clone(), gapless, everybody: *everybody }.without(|contact| contact.id == self.me.id)
     }
 
     /// Looks our own surroundings up, starting at `contact`.

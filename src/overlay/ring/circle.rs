@@ -1,15 +1,20 @@
 //! The contacts of a ring in one map, clockwise from me; and how far it is known without a gap.
+//!
+//! All that is decided about neighbours is decided here: who becomes a contact and who stays one, how far the list
+//! reaches, who is consulted, doubted, named. It has no rhythm and no chance: the same calls make the same circle, which
+//! is why a model checker can go through all of them.
 
 mod entries;
 
 use super::super::{Acquaintance, Geometry, Near, Role};
+use super::fingers::power;
 use crate::ground::{Contact, Id, Moment};
 use entries::Entries;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How much of the ring a peer knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RingTuning {
     /// Successors kept, and as many predecessors: at least 1.
     pub list_len: usize,
@@ -42,25 +47,39 @@ impl Default for RingTuning {
     }
 }
 
+/// After a death, neighbours not heard for so long are pinged at once: a mass failure is found in one sweep.
+const DOUBTFUL_AFTER: Duration = Duration::from_secs(2);
+
 /// Everybody known, ordered by the distance clockwise from me.
-pub(super) struct Circle {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Circle {
     me: Id,
-    pub tuning: RingTuning,
-    pub entries: Entries,
+    pub(super) tuning: RingTuning,
+    pub(super) entries: Entries,
     /// Up to this distance everybody is known: so far reach the successors. What is beyond are fingers.
-    pub reach: Id,
+    reach: Id,
     /// What our first successor said last of those who follow.
-    pub said: Near,
+    said: Near,
+    /// Who is before us is known. Not at once: peers that start together know only who is after them.
+    predecessor_known: bool,
 }
 
 /// A contact, and what is known of its life.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Who it is.
     pub contact: Contact,
     /// When it answered last; never, for one only named at the start.
     pub heard: Option<Moment>,
     /// It has missed answers.
     pub suspect: bool,
+}
+
+impl Entry {
+    /// It answered once, but not just now.
+    fn is_doubtful(&self, now: Moment) -> bool {
+        self.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER)
+    }
 }
 
 impl Circle {
@@ -74,7 +93,118 @@ impl Circle {
             entries: successors.iter().filter(|contact| contact.id != me).map(entry).collect(),
             reach: successors.get(1).map_or(Id::MAX, |second| me.clockwise_to(second.id)),
             said: Near::default(),
+            predecessor_known: successors.is_empty(),
         }
+    }
+
+    /// A peer answered us: it is a contact now. True if it was none before.
+    pub fn heard_from(&mut self, now: Moment, contact: Contact) -> bool {
+        let distance = self.me.clockwise_to(contact.id);
+        if distance == Id::ZERO {
+            return false;
+        }
+        let known = self.entries.insert(distance, Entry { contact, heard: Some(now), suspect: false });
+        if known.is_none() {
+            self.extend_reach();
+            self.prune();
+        }
+        known.is_none()
+    }
+
+    /// Somebody says that this peer exists. Is it worth a ping?
+    pub fn heard_of(&self, contact: Contact) -> bool {
+        let distance = self.me.clockwise_to(contact.id);
+        match self.entries.get(&distance) {
+            _ if distance == Id::ZERO => false,
+            Some(known) => known.heard.is_none() || known.suspect,
+            None => self.is_neighbour(contact.id) || self.lacks_finger(distance),
+        }
+    }
+
+    /// It has missed answers: it is passed over, but not forgotten yet.
+    pub fn suspect(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(&self.me.clockwise_to(id)) {
+            entry.suspect = true;
+        }
+    }
+
+    /// It is silent for good. True if it was a contact.
+    pub fn lost(&mut self, id: Id) -> bool {
+        let distance = self.me.clockwise_to(id);
+        let list_len = self.tuning.list_len;
+        let full_to = self.entries.keys().nth(list_len - 1).copied();
+        if self.entries.remove(&distance).is_none() {
+            return false;
+        }
+        if full_to.is_some_and(|last| distance <= last)
+            && let Some(last) = self.entries.keys().take(list_len - 1).next_back()
+        {
+            // The list is shorter now, until the next round: a finger does not fill the gap.
+            self.reach = self.reach.min(*last);
+        }
+        true
+    }
+
+    /// Neighbours not heard just now, after a death: neighbours die together.
+    pub fn doubtful(&self, now: Moment) -> Vec<Contact> {
+        let doubtful = |entry: &&Entry| entry.is_doubtful(now);
+        let neighbours = self.successors().chain(self.predecessors()).filter(doubtful);
+        let mut doubtful: Vec<Contact> = neighbours.map(|entry| entry.contact).collect();
+        doubtful.sort();
+        doubtful.dedup();
+        doubtful
+    }
+
+    /// Whom to ask next who is near us: the first successor that is trusted, or the first such predecessor.
+    pub fn to_consult(&self, backwards: bool) -> Option<Contact> {
+        let trusted = |entry: &&Entry| !entry.suspect;
+        let whom = match backwards {
+            true => self.predecessors().find(trusted),
+            false => self.successors().find(trusted),
+        };
+        whom.map(|entry| entry.contact)
+    }
+
+    /// `from` told us who is near us. Contacts it should have named, did they live for it.
+    pub fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
+        if self.successors().next().is_none_or(|first| first.contact.id != from) {
+            return Vec::new();
+        }
+        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
+        let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
+        let from = self.me.clockwise_to(from);
+        let known_to = near_us.following().iter().map(distance).max().unwrap_or(from);
+        let doubtful = self.entries.range(..known_to).map(|(_, entry)| entry).take(self.tuning.list_len);
+        let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
+        let doubtful = doubtful.map(|entry| entry.contact).collect();
+        self.said = near_us.only_following();
+        self.extend_reach();
+        doubtful
+    }
+
+    /// We have joined, and were told who is near us.
+    pub fn joined(&mut self, near_us: &Near) {
+        self.reach = Id::ZERO;
+        self.said = near_us.only_following();
+        self.extend_reach();
+    }
+
+    /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
+    pub fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact> {
+        let first = self.entries.values().next().map(|first| first.contact.id);
+        if first == Some(asker) && self.entries.len() > 1 {
+            // Our successor asks us as its predecessor.
+            return Vec::new();
+        }
+        let nearer: Vec<&Entry> = self.predecessors().take_while(|entry| entry.contact.id != asker).collect();
+        let doubtful = nearer.iter().filter(|entry| entry.is_doubtful(now)).map(|entry| entry.contact).collect();
+        self.predecessor_known |= nearer.is_empty();
+        doubtful
+    }
+
+    /// Everybody known, nearest first.
+    pub fn contacts(&self) -> impl Iterator<Item = Contact> {
+        self.entries.values().map(|entry| entry.contact)
     }
 
     /// The successor list: all up to the reach, nearest first.
@@ -95,79 +225,47 @@ impl Circle {
         self.entries.values().rev().find(|entry| entry.heard.is_some())
     }
 
-    /// The list goes all the way round.
-    pub fn knows_everybody(&self) -> bool {
-        self.reach == Id::MAX && self.entries.len() <= self.tuning.list_len
+    /// Who is before us is known, and not only who was named at the start.
+    pub fn knows_its_predecessor(&self) -> bool {
+        self.predecessor_known
+    }
+
+    /// The list goes all the way round, as far as we were told.
+    pub fn is_closed(&self) -> bool {
+        self.reach == Id::MAX
+    }
+
+    /// The first successors are certain: not so for the moment between one's end and hearing who follows.
+    pub fn is_settled(&self) -> bool {
+        self.successors().count() >= self.entries.len().min(2)
+    }
+
+    /// While contacts are known that the list does not reach, it can be made longer.
+    pub fn is_complete(&self) -> bool {
+        self.successors().count() >= self.entries.len().min(self.tuning.list_len)
+    }
+
+    /// We know everybody and keep all of them.
+    fn knows_everybody(&self) -> bool {
+        self.is_closed() && self.entries.len() <= self.tuning.list_len
     }
 
     /// So near that it belongs among successors or predecessors.
-    pub fn is_neighbour(&self, distance: Id) -> bool {
+    pub fn is_neighbour(&self, id: Id) -> bool {
+        let distance = self.me.clockwise_to(id);
         let successor = self.entries.keys().nth(self.tuning.list_len - 1).is_none_or(|last| distance <= *last);
         successor || self.entries.keys().rev().nth(self.tuning.list_len - 1).is_none_or(|last| distance >= *last)
     }
 
-    /// Distances fall into slots, numbered from the shortest: each power of two is cut into as many equal parts as it has
-    /// fingers, which are a power of two themselves.
-    pub fn slot(&self, distance: Id) -> usize {
-        let power = power(distance);
-        let bit =
-            |part: usize, below: usize| 2 * part + usize::from(power >= below && has_power(distance, power - below));
-        power * self.tuning.fingers + (1..=self.part_bits()).fold(0, bit)
-    }
-
-    /// The shortest distance in a slot: where its finger points.
-    pub fn finger_target(&self, slot: usize) -> Id {
-        let (power, part) = (slot / self.tuning.fingers, slot % self.tuning.fingers);
-        let bits = self.part_bits();
-        let part = (1..=bits).filter(|below| part >> (bits - below) & 1 == 1 && power >= *below);
-        part.fold(Id::power_of_two(power), |sum, below| sum.plus(Id::power_of_two(power - below)))
-    }
-
-    fn part_bits(&self) -> usize {
-        self.tuning.fingers.max(1).ilog2() as usize
-    }
-
-    /// Nobody is known where a finger should point at this distance.
-    pub fn lacks_finger(&self, distance: Id) -> bool {
-        if self.tuning.fingers == 0 {
-            return false;
-        }
-        let slot = self.slot(distance);
-        let nearest = self.entries.range(self.finger_target(slot)..).next();
-        nearest.is_none_or(|(known, _)| self.slot(*known) != slot)
-    }
-
-    /// Forgets whoever is neither successor, predecessor nor finger: the first of its slot.
-    pub fn prune(&mut self) {
-        let (len, list_len) = (self.entries.len(), self.tuning.list_len);
-        if len <= 2 * list_len {
-            return;
-        }
-        let middle = self.entries.keys().copied().enumerate().skip(list_len - 1).take(len + 1 - 2 * list_len);
-        let mut kept = None;
-        let mut surplus = Vec::new();
-        for (at, distance) in middle {
-            let same_slot = kept.is_some_and(|kept| self.slot(kept) == self.slot(distance));
-            if at >= list_len && (same_slot || self.tuning.fingers == 0) {
-                surplus.push(distance);
-            } else {
-                kept = Some(distance);
-            }
-        }
-        for distance in surplus {
-            self.entries.remove(&distance);
-        }
-    }
-
-    /// Goes as far as we have heard from everybody who is said to follow us. True if that is all the way round.
-    pub fn extend_reach(&mut self) -> bool {
+    /// Goes as far as we have heard from everybody who is said to follow us.
+    fn extend_reach(&mut self) {
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let following = self.said.following();
         let heard = following.iter().map(distance).take_while(|at| self.entries.contains_key(at));
         let (count, farthest) = heard.fold((0, Id::ZERO), |(count, farthest), at| (count + 1, farthest.max(at)));
         let reach = if count == following.len() && self.said.everybody { Id::MAX } else { farthest };
         self.reach = self.reach.max(reach);
-        reach == Id::MAX
+        self.predecessor_known |= reach == Id::MAX;
     }
 
     /// Contacts near a key, by both rulers.
@@ -183,7 +281,10 @@ impl Circle {
         contacts.extend(after.take(ahead).map(|(_, entry)| entry.contact));
         let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
         let before_me = self.predecessor().map_or(Id::ZERO, |entry| self.me.clockwise_to(entry.contact.id));
-        let listed = |distance: Id| distance <= self.reach;
+        // The first is listed even when nobody has told us of any that follow: where all were told nothing, as in a ring
+        // of three that has lost the others, nobody's list would ever grow again.
+        let first = self.entries.keys().next().copied();
+        let listed = |distance: Id| distance <= self.reach || Some(distance) == first;
         let gapless = match () {
             () if offset >= before_me => {
                 contacts.iter().map(distance).take_while(|d| *d >= offset || listed(*d)).count()
@@ -223,6 +324,20 @@ impl Circle {
         (first && self.tuning.fingers > 0).then_some(power + 1)
     }
 
+    /// Where a search goes on that takes one hop at a time.
+    pub fn next_hop(&self) -> Vec<Contact> {
+        let successor = self.entries.values().find(|entry| !entry.suspect);
+        // The predecessor goes along: it turns a search back that has overshot because of a peer just joined.
+        let predecessor = self.predecessor().filter(|entry| !entry.suspect);
+        successor.into_iter().chain(predecessor).map(|entry| entry.contact).collect()
+    }
+
+    /// Nobody known has its place between mine and this one.
+    pub fn precedes(&self, id: Id) -> bool {
+        let place = self.me.clockwise_to(id);
+        self.entries.keys().find(|distance| **distance != place).is_none_or(|next| place < *next)
+    }
+
     /// The key lies after my predecessor and not after me.
     pub fn owns(&self, key: Id) -> bool {
         self.predecessor().is_none_or(|before| {
@@ -249,16 +364,4 @@ impl Circle {
         all.truncate(count);
         Some(all)
     }
-}
-
-/// The exponent of the highest power of two in a distance that is not zero.
-pub fn power(distance: Id) -> usize {
-    let bytes = distance.as_bytes();
-    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(Id::LEN - 1);
-    (Id::LEN - 1 - first) * 8 + (bytes[first].max(1).ilog2() as usize)
-}
-
-/// The power of two with this exponent is part of the distance.
-fn has_power(distance: Id, exponent: usize) -> bool {
-    distance.bit(Id::BITS - 1 - exponent)
 }

@@ -10,13 +10,13 @@
 //! - A round consults the first successor, every fourth round the predecessor: the ring is mended in both directions.
 
 mod circle;
+mod fingers;
 
-pub use circle::RingTuning;
-pub(super) use circle::power;
+pub use circle::{Circle, Entry, RingTuning};
+pub(super) use fingers::power;
 
 use super::{Acquaintance, Chore, Geometry, Near, Overlay};
 use crate::ground::{Chance, Contact, Id, Moment};
-use circle::{Circle, Entry};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -29,8 +29,6 @@ const RANGE_KNOWN_AFTER: Duration = Duration::from_secs(5);
 const KEEPERS_KNOWN: usize = 3;
 /// A contact not heard for so long is pinged. Guess: fingers are the only ones that nothing else refreshes.
 const STALE_AFTER: Duration = Duration::from_secs(120);
-/// After a death, neighbours not heard for so long are pinged at once: a mass failure is found in one sweep.
-const DOUBTFUL_AFTER: Duration = Duration::from_secs(2);
 /// A configured successor that never answered is not given up before this: people start peers by hand.
 pub const START_UP_GRACE: Duration = Duration::from_secs(60);
 
@@ -39,8 +37,6 @@ pub struct Ring {
     me: Id,
     ping_interval: Duration,
     circle: Circle,
-    /// Who is before us is known. Not at once: peers that start together know only who is after them.
-    predecessor_known: bool,
     /// From then on we go by what we know, however little that is.
     range_known_at: Moment,
     chance: Chance,
@@ -73,7 +69,6 @@ impl Ring {
             me,
             ping_interval,
             circle: Circle::of(me, tuning, successors),
-            predecessor_known: successors.is_empty(),
             range_known_at: if successors.is_empty() { Moment::START } else { now + RANGE_KNOWN_AFTER },
             stabilise_at: now,
             finger_at: now + chance.around(tuning.finger_every),
@@ -86,11 +81,6 @@ impl Ring {
         }
     }
 
-    /// Goes as far as we have heard from everybody who is said to follow us.
-    fn extend_reach(&mut self) {
-        self.predecessor_known |= self.circle.extend_reach();
-    }
-
     fn hurry(&mut self, now: Moment) {
         let soon = now + self.chance.around(STABILISE_SOON);
         self.stabilise_at = self.stabilise_at.min(soon);
@@ -100,17 +90,10 @@ impl Ring {
         if now < self.stabilise_at {
             return None;
         }
-        // While contacts are known that the list does not reach, it can be made longer.
-        let complete = self.circle.successors().count() >= self.circle.entries.len().min(self.circle.tuning.list_len);
-        self.stabilise_at =
-            now + self.chance.around(if complete { self.circle.tuning.stabilise_every } else { STABILISE_SOON });
+        let wait = if self.circle.is_complete() { self.circle.tuning.stabilise_every } else { STABILISE_SOON };
+        self.stabilise_at = now + self.chance.around(wait);
         self.rounds += 1;
-        let trusted = |entry: &&Entry| !entry.suspect;
-        let whom = match self.rounds % 4 {
-            0 => self.circle.predecessors().find(trusted),
-            _ => self.circle.successors().find(trusted),
-        };
-        whom.map(|entry| Chore::Consult(entry.contact))
+        self.circle.to_consult(self.rounds.is_multiple_of(4)).map(Chore::Consult)
     }
 
     /// Looks up the next finger that is not among the successors anyway.
@@ -142,64 +125,36 @@ impl Overlay for Ring {
     }
 
     fn heard_from(&mut self, now: Moment, contact: Contact) {
-        let distance = self.me.clockwise_to(contact.id);
-        if distance == Id::ZERO {
-            return;
-        }
-        let known = self.circle.entries.insert(distance, Entry { contact, heard: Some(now), suspect: false });
-        if known.is_none() {
+        if self.circle.heard_from(now, contact) {
             self.changes += 1;
-            self.extend_reach();
-            if self.circle.is_neighbour(distance) {
+            if self.circle.is_neighbour(contact.id) {
                 self.hurry(now);
             }
-            self.circle.prune();
         }
     }
 
     fn heard_of(&self, contact: Contact) -> bool {
-        let distance = self.me.clockwise_to(contact.id);
-        match self.circle.entries.get(&distance) {
-            _ if distance == Id::ZERO => false,
-            Some(known) => known.heard.is_none() || known.suspect,
-            None => self.circle.is_neighbour(distance) || self.circle.lacks_finger(distance),
-        }
+        self.circle.heard_of(contact)
     }
 
     fn suspect(&mut self, id: Id) {
-        if let Some(entry) = self.circle.entries.get_mut(&self.me.clockwise_to(id)) {
-            entry.suspect = true;
-        }
+        self.circle.suspect(id);
     }
 
     fn lost(&mut self, now: Moment, id: Id) {
-        let distance = self.me.clockwise_to(id);
-        let list_len = self.circle.tuning.list_len;
-        let full_to = self.circle.entries.keys().nth(list_len - 1).copied();
-        if self.circle.entries.remove(&distance).is_none() {
+        if !self.circle.lost(id) {
             return;
-        }
-        if full_to.is_some_and(|last| distance <= last)
-            && let Some(last) = self.circle.entries.keys().take(list_len - 1).next_back()
-        {
-            // The list is shorter now, until the next round: a finger does not fill the gap.
-            self.circle.reach = self.circle.reach.min(*last);
         }
         if !self.settled() {
             self.stabilise_at = now;
         }
         self.changes += 1;
         self.hurry(now);
-        let doubtful = |entry: &&Entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER);
-        let neighbours = self.circle.successors().chain(self.circle.predecessors()).filter(doubtful);
-        let mut pings: Vec<Contact> = neighbours.map(|entry| entry.contact).collect();
-        pings.sort();
-        pings.dedup();
-        self.pings = pings;
+        self.pings = self.circle.doubtful(now);
     }
 
     fn contacts(&self) -> Vec<Contact> {
-        self.circle.entries.values().map(|entry| entry.contact).collect()
+        self.circle.contacts().collect()
     }
 
     fn described(&self) -> Vec<Acquaintance> {
@@ -215,7 +170,7 @@ impl Overlay for Ring {
     }
 
     fn settled(&self) -> bool {
-        self.circle.successors().count() >= self.circle.entries.len().min(2)
+        self.circle.is_settled()
     }
 
     fn lifeline(&self) -> Vec<Contact> {
@@ -238,10 +193,11 @@ impl Overlay for Ring {
         if self.circle.tuning.fingers > 0 {
             return None;
         }
-        let successor = self.circle.entries.values().find(|entry| !entry.suspect);
-        // The predecessor goes along: it turns a search back that has overshot because of a peer just joined.
-        let predecessor = self.circle.predecessor().filter(|entry| !entry.suspect);
-        Some(successor.into_iter().chain(predecessor).map(|entry| entry.contact).collect())
+        Some(self.circle.next_hop())
+    }
+
+    fn precedes(&self, id: Id) -> bool {
+        self.circle.precedes(id)
     }
 
     fn owns(&self, key: Id) -> bool {
@@ -253,44 +209,21 @@ impl Overlay for Ring {
     }
 
     fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
-        if self.shown().first().is_none_or(|first| first.id != from) {
-            return Vec::new();
-        }
-        let distance = |contact: &Contact| self.me.clockwise_to(contact.id);
-        let unnamed = |entry: &&Entry| !near_us.following().iter().any(|other| other.id == entry.contact.id);
-        let from = self.me.clockwise_to(from);
-        let known_to = near_us.following().iter().map(distance).max().unwrap_or(from);
-        let doubtful = self.circle.entries.range(..known_to).map(|(_, entry)| entry).take(self.circle.tuning.list_len);
-        let doubtful = doubtful.filter(|entry| distance(&entry.contact) > from).filter(unnamed);
-        let doubtful = doubtful.map(|entry| entry.contact).collect();
-        self.circle.said = near_us.clone();
-        self.extend_reach();
-        doubtful
+        self.circle.consulted(from, near_us)
     }
 
     fn joined(&mut self, now: Moment, near_us: &Near) {
         self.range_known_at = now + RANGE_KNOWN_AFTER;
-        self.circle.reach = Id::ZERO;
-        self.circle.said = near_us.clone();
-        self.extend_reach();
+        self.circle.joined(near_us);
     }
 
     fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact> {
-        let first = self.circle.entries.values().next().map(|first| first.contact.id);
-        if first == Some(asker) && self.circle.entries.len() > 1 {
-            // Our successor asks us as its predecessor.
-            return Vec::new();
-        }
-        let nearer: Vec<&Entry> = self.circle.predecessors().take_while(|entry| entry.contact.id != asker).collect();
-        let doubtful = nearer.iter().filter(|entry| entry.heard.is_some_and(|heard| now.since(heard) > DOUBTFUL_AFTER));
-        let doubtful = doubtful.map(|entry| entry.contact).collect();
-        self.predecessor_known |= nearer.is_empty();
-        doubtful
+        self.circle.contradict(now, asker)
     }
 
     fn knows_its_range(&self, now: Moment) -> bool {
-        let enough = || self.circle.reach == Id::MAX || self.circle.successors().count() >= KEEPERS_KNOWN;
-        now >= self.range_known_at || (self.predecessor_known && enough())
+        let enough = || self.circle.is_closed() || self.circle.successors().count() >= KEEPERS_KNOWN;
+        now >= self.range_known_at || (self.circle.knows_its_predecessor() && enough())
     }
 
     fn chores(&mut self, now: Moment) -> Vec<Chore> {
@@ -488,6 +421,20 @@ mod tests {
         assert_eq!(gapless(220), 9);
         assert_eq!(gapless(5), 6, "5 to 10");
         assert_eq!(gapless(100), 0);
+    }
+
+    #[test]
+    fn peers_that_were_all_told_nothing_find_that_they_are_all() {
+        let mut rings = [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])].map(|(me, others)| ring(me, &others));
+        rings.iter_mut().for_each(|ring| ring.joined(NOW, &Near::default()));
+        assert!(rings.iter().all(|ring| ring.lifeline().len() == 1), "so short after their neighbours have died");
+        for who in [0, 1, 2, 0, 1, 2] {
+            let (me, next) = (rings[who].me, (who + 1) % 3);
+            let said = rings[next].near(me, 24).without(|contact| contact.id == me);
+            let next = rings[next].me;
+            rings[who].consulted(next, &said);
+        }
+        assert!(rings.iter().all(|ring| ring.lifeline().len() == 2));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::ground::Id;
 use std::ops::{Bound, RangeBounds};
 
 /// Contacts by their distance, the shortest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in super::super) struct Entries(Vec<(Id, Entry)>);
 
 impl Entries {

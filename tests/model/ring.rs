@@ -1,0 +1,453 @@
+//! A ring of a few peers as a state, and what can happen to it next. The peers decide with the product's own
+//! [`Circle`], [`Lookup`] and [`Arrival`]; here is only who talks to whom, and when.
+//!
+//! Each peer counts ids clockwise from itself: its own is 0, the next place is 1. Only the order of ids matters to a
+//! ring without fingers, so two rings that differ by a turn are the same one, and their peers are equal.
+
+use p2p::ground::{Contact, Id, Moment};
+use p2p::overlay::lookup::{Geometry, Lookup, Step as Way};
+use p2p::overlay::ring::{Circle, RingTuning};
+use p2p::overlay::{Arrival, Near};
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+/// Most places of a ring: more have too many states to look at them all.
+pub const MAX_PLACES: usize = 5;
+/// r: as few successors as survive the death of one.
+pub const LIST_LEN: usize = 2;
+/// An answer names 24 contacts where lists have 16: as many and a half.
+const NAMES: usize = 3;
+/// When everybody was heard: time stands still, who may be doubted was heard long ago.
+const HEARD: Moment = Moment::START;
+
+/// A place of the ring, or how far a peer is clockwise from another: below the number of places.
+pub type Place = usize;
+
+/// What is at a place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Nobody, or somebody who has left or died.
+    Out,
+    /// Has found its place, and waits for its future neighbours.
+    Joining(Circle, Arrival),
+    /// Takes part.
+    Member(Member),
+}
+
+/// A peer that takes part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Member {
+    pub circle: Circle,
+    /// Heard of and to be pinged, though no contacts yet.
+    pub hearsay: BTreeSet<Contact>,
+    /// Whom it has consulted, and what is on its way from there.
+    pub answer: Option<(Contact, Near)>,
+    /// Who follows, by the last word of its first successor: its list, as soon as these have answered.
+    pub told: u8,
+}
+
+/// The peers at all places, by their numbers in a [`Pool`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct State(pub [u32; MAX_PLACES]);
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A peer looks its place up, starting at any member.
+    Join { who: Place, through: Place },
+    /// A joining peer has asked all its future neighbours whether they are there: it is a member, if any is.
+    Meet { who: Place },
+    /// It is told that somebody is there, and whom that one knows; or meets silence.
+    Talk { who: Place, whom: Place, about: Talk },
+    /// A peer dies, or leaves: after its goodbye the others find the same silence, only sooner.
+    Fail { who: Place },
+}
+
+/// What two peers talk about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Talk {
+    /// A member pings a contact, or somebody it has heard of.
+    Ping,
+    /// A member asks a contact who is near it: asked and answered, but not yet heard.
+    Consult,
+    /// That answer arrives.
+    Hear,
+}
+
+/// What the rules ask of a peer, as sets of places counted from it: bit 1 is the next place.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub is_member: bool,
+    pub is_joining: bool,
+    pub contacts: u8,
+    /// The successor list.
+    pub list: u8,
+    /// What the list is going to be: what its first successor said, heard or still on its way.
+    pub promised: u8,
+    pub predecessor: Place,
+    /// It has consulted somebody, and the answer is on its way.
+    pub is_consulting: bool,
+    /// Everybody named to it and not yet found out about.
+    pub named: u8,
+}
+
+/// All peers that ever were in a state of the ring, each once.
+pub struct Pool {
+    places: usize,
+    /// How many of those it heard of a joining peer meets.
+    meets: usize,
+    peers: RwLock<Peers>,
+    /// What came of who talked to whom, how far away, about what.
+    talks: RwLock<HashMap<Talked, (u32, u32)>>,
+}
+
+type Talked = (u32, u32, Place, Talk);
+
+#[derive(Default)]
+struct Peers {
+    all: Vec<(Arc<Peer>, View)>,
+    numbers: HashMap<Arc<Peer>, u32>,
+}
+
+/// The contact that far clockwise.
+pub fn contact(place: Place) -> Contact {
+    let number = u8::try_from(place).expect("few places");
+    // Evenly, and none at the far end of the circle.
+    let id = Id::numbered(number * (u8::MAX / MAX_PLACES as u8));
+    Contact { id, addr: SocketAddr::from(([127, 0, 0, 1], 12000 + u16::from(number))) }
+}
+
+fn place_of(contact: &Contact) -> Place {
+    usize::from(contact.addr.port() - 12000)
+}
+
+fn bits(contacts: impl Iterator<Item = Contact>) -> u8 {
+    contacts.fold(0, |bits, contact| bits | 1 << place_of(&contact))
+}
+
+/// A peer that knows nobody yet.
+fn stranger() -> Circle {
+    Circle::of(contact(0).id, RingTuning { list_len: LIST_LEN, ..RingTuning::CLASSIC }, &[])
+}
+
+impl Member {
+    /// Has joined among these.
+    fn new(mut circle: Circle, surroundings: &Near) -> Member {
+        circle.joined(surroundings);
+        let told = bits(surroundings.following().iter().copied());
+        Member { circle, hearsay: BTreeSet::new(), answer: None, told }
+    }
+
+    /// `peer/liveness`: it answered. Or nobody is there, and its port is closed.
+    fn pinged(&mut self, whom: Contact, lives: bool) {
+        self.hearsay.remove(&whom);
+        let known = self.circle.contacts().any(|known| known == whom);
+        if lives && (known || self.circle.heard_of(whom)) {
+            self.circle.heard_from(HEARD, whom);
+        } else if !lives && self.circle.lost(whom.id) {
+            self.answer.take_if(|(from, _)| *from == whom);
+        }
+        let circle = &self.circle;
+        self.hearsay.retain(|contact| circle.heard_of(*contact));
+    }
+
+    /// `peer/liveness`: somebody says that it exists.
+    fn heard_of(&mut self, whom: Contact) {
+        if self.circle.heard_of(whom) {
+            self.hearsay.insert(whom);
+        }
+    }
+
+    /// `peer/upkeep`: whom we consulted named these.
+    fn hear(&mut self) {
+        let Some((from, near_us)) = self.answer.take() else { return };
+        near_us.contacts.iter().for_each(|contact| self.heard_of(*contact));
+        if self.circle.successors().next().is_some_and(|first| first.contact == from) {
+            self.told = bits(near_us.following().iter().copied());
+        }
+        // Doubtful contacts are pinged sooner: here each may be pinged at any time.
+        self.circle.consulted(from.id, &near_us);
+    }
+
+    /// `peer/answering`: who is near the asker.
+    fn answer(&mut self, asker: Contact) -> Near {
+        self.heard_of(asker);
+        if self.circle.contacts().any(|known| known == asker) {
+            self.circle.contradict(HEARD + Duration::from_secs(60), asker.id);
+        }
+        self.circle.near(asker.id, NAMES).without(|contact| *contact == asker)
+    }
+
+    /// `peer/answering`: where a joining peer's search goes on, or ends.
+    fn show_the_way(&self, joiner: Contact) -> Near {
+        let has_arrived = self.circle.precedes(joiner.id) || self.circle.owns(joiner.id);
+        let near = match has_arrived {
+            true => self.circle.near(joiner.id, NAMES),
+            false => Near { contacts: self.circle.next_hop(), ..Near::default() },
+        };
+        near.without(|contact| *contact == joiner)
+    }
+}
+
+impl View {
+    /// Of a free place.
+    pub const NOBODY: View = View {
+        is_member: false,
+        is_joining: false,
+        contacts: 0,
+        list: 0,
+        promised: 0,
+        predecessor: 0,
+        is_consulting: false,
+        named: 0,
+    };
+
+    fn of(peer: &Peer) -> View {
+        let circle = match peer {
+            Peer::Out => return View::NOBODY,
+            Peer::Joining(circle, _) | Peer::Member(Member { circle, .. }) => circle,
+        };
+        let named = match peer {
+            Peer::Out => 0,
+            Peer::Joining(_, arrival) => bits(arrival.to_meet().iter().copied()),
+            Peer::Member(member) => bits(member.hearsay.iter().copied()),
+        };
+        let on_its_way = |(_, near): &(Contact, Near)| bits(near.following().iter().copied());
+        let promised = match peer {
+            Peer::Out => 0,
+            // Whoever it meets on the way to the last that follows: who answered does not name itself.
+            Peer::Joining(_, arrival) => {
+                let last = arrival.surroundings().following().iter().map(place_of).max().unwrap_or(0);
+                bits(arrival.to_meet().iter().copied().filter(|contact| place_of(contact) <= last))
+            }
+            Peer::Member(Member { told, answer, .. }) => told | answer.as_ref().map_or(0, on_its_way),
+        };
+        View {
+            is_member: matches!(peer, Peer::Member(_)),
+            is_joining: matches!(peer, Peer::Joining(..)),
+            contacts: bits(circle.contacts()),
+            list: bits(circle.successors().map(|entry| entry.contact)),
+            promised,
+            predecessor: circle.predecessor().map_or(0, |entry| place_of(&entry.contact)),
+            is_consulting: matches!(peer, Peer::Member(member) if member.answer.is_some()),
+            named,
+        }
+    }
+}
+
+impl Pool {
+    /// No peers yet. Those that join meet so many of the next peers they heard of: all, or fewer to see what happens.
+    pub fn new(places: usize, meets: usize) -> Pool {
+        assert!(places <= MAX_PLACES);
+        let pool = Pool { places, meets, peers: RwLock::default(), talks: RwLock::default() };
+        assert_eq!(pool.number(Peer::Out), 0);
+        pool
+    }
+
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// How many different peers have been seen.
+    pub fn len(&self) -> usize {
+        self.peers.read().unwrap().all.len()
+    }
+
+    pub fn peer(&self, state: State, place: Place) -> Arc<Peer> {
+        Arc::clone(&self.peers.read().unwrap().all[state.0[place] as usize].0)
+    }
+
+    pub fn views(&self, state: State) -> [View; MAX_PLACES] {
+        let peers = self.peers.read().unwrap();
+        state.0.map(|number| peers.all[number as usize].1)
+    }
+
+    /// Whom a member may consult, counted from it: its first successor, or every few rounds its predecessor.
+    pub fn consultable(&self, state: State, place: Place) -> Vec<Place> {
+        let Peer::Member(Member { circle, .. }) = &*self.peer(state, place) else { return Vec::new() };
+        let mut whom: Vec<Place> =
+            [false, true].into_iter().filter_map(|back| circle.to_consult(back)).map(|c| place_of(&c)).collect();
+        whom.dedup();
+        whom
+    }
+
+    /// A peer in one line.
+    pub fn tell(&self, state: State, place: Place) -> String {
+        let absolute = |contacts: &mut dyn Iterator<Item = Contact>| {
+            contacts.map(|contact| (place_of(&contact) + place) % self.places).collect::<Vec<Place>>()
+        };
+        match &*self.peer(state, place) {
+            Peer::Out => "out".to_owned(),
+            Peer::Joining(circle, arrival) => format!(
+                "joining, has met {:?}, is to meet {:?}",
+                absolute(&mut circle.contacts()),
+                absolute(&mut arrival.to_meet().iter().copied())
+            ),
+            Peer::Member(Member { circle, hearsay, answer, told }) => format!(
+                "knows {:?}, list {:?}, has heard of {:?}, is told {:?}, was told {told:b}",
+                absolute(&mut circle.contacts()),
+                absolute(&mut circle.successors().map(|entry| entry.contact)),
+                absolute(&mut hearsay.iter().copied()),
+                answer.as_ref().map(|(_, near)| (
+                    absolute(&mut near.contacts.iter().copied()),
+                    near.gapless,
+                    near.everybody
+                )),
+            ),
+        }
+    }
+
+    fn number(&self, peer: Peer) -> u32 {
+        if let Some(number) = self.peers.read().unwrap().numbers.get(&peer) {
+            return *number;
+        }
+        let view = View::of(&peer);
+        if let Peer::Joining(circle, _) | Peer::Member(Member { circle, .. }) = &peer {
+            let order: Vec<Place> = circle.contacts().map(|contact| place_of(&contact)).collect();
+            assert!(order.is_sorted_by(|one, next| one < next) && !order.contains(&0), "out of order: {peer:?}");
+        }
+        let mut peers = self.peers.write().unwrap();
+        let next = u32::try_from(peers.all.len()).expect("far fewer");
+        let peer = Arc::new(peer);
+        let number = *peers.numbers.entry(Arc::clone(&peer)).or_insert(next);
+        if number == next {
+            peers.all.push((peer, view));
+        }
+        number
+    }
+
+    /// A ring in which these places are taken, and everybody knows all there is to know.
+    pub fn ideal(&self, members: &[Place]) -> State {
+        let mut state = State::default();
+        for who in members {
+            let mut circle = stranger();
+            let mut others: Vec<Place> = members.iter().map(|whom| self.from(*who, *whom)).collect();
+            others.sort_unstable();
+            let others: Vec<Contact> = others.into_iter().skip(1).map(contact).collect();
+            let near = |contacts: &[Contact]| Near {
+                contacts: contacts.to_vec(),
+                gapless: contacts.len(),
+                everybody: others.len() <= LIST_LEN,
+            };
+            others.iter().for_each(|other| {
+                circle.heard_from(HEARD, *other);
+            });
+            let surroundings = near(&others[..others.len().min(LIST_LEN)]);
+            state.0[*who] = self.number(Peer::Member(Member::new(circle, &surroundings)));
+        }
+        state
+    }
+
+    /// How far `whom` is clockwise from `who`.
+    pub fn from(&self, who: Place, whom: Place) -> Place {
+        (whom + self.places - who) % self.places
+    }
+
+    /// What a peer says of others, as one that far before it counts them.
+    fn heard_at(&self, near: &Near, from: Place) -> Near {
+        let translate = |said: &Contact| contact((place_of(said) + from) % self.places);
+        Near { contacts: near.contacts.iter().map(translate).collect(), ..*near }
+    }
+
+    /// The state after a step; none if the step cannot be.
+    pub fn after(&self, state: State, step: Step) -> Option<State> {
+        let mut next = state;
+        match step {
+            Step::Fail { who } => next.0[who] = 0,
+            Step::Meet { who } => next.0[who] = self.number(self.meet(state, who)),
+            Step::Join { who, through } => next.0[who] = self.number(self.look_up_place(state, who, through)?),
+            Step::Talk { who, whom, about } => {
+                let from = self.from(who, whom);
+                let key = (state.0[who], state.0[whom], from, about);
+                let known = self.talks.read().unwrap().get(&key).copied();
+                let (one, other) = known.unwrap_or_else(|| {
+                    let (one, other) = self.talk(&self.peer(state, who), &self.peer(state, whom), from, about);
+                    let numbers = (self.number(one), self.number(other));
+                    self.talks.write().unwrap().insert(key, numbers);
+                    numbers
+                });
+                // Who hears an answer needs nobody else.
+                next.0[whom] = other;
+                next.0[who] = one;
+            }
+        }
+        Some(next)
+    }
+
+    /// Both peers afterwards; `other` is that far clockwise from `one`.
+    fn talk(&self, one: &Peer, other: &Peer, from: Place, about: Talk) -> (Peer, Peer) {
+        let (mut one, mut other) = (one.clone(), other.clone());
+        let (whom, back) = (contact(from), contact((self.places - from) % self.places));
+        let lives = other != Peer::Out;
+        match (&mut one, about) {
+            (Peer::Member(member), Talk::Hear) => member.hear(),
+            (Peer::Member(member), Talk::Consult) => match &mut other {
+                Peer::Member(other) => member.answer = Some((whom, self.heard_at(&other.answer(back), from))),
+                Peer::Joining(..) => {}
+                Peer::Out => member.pinged(whom, false),
+            },
+            (Peer::Member(member), Talk::Ping) => {
+                member.pinged(whom, lives);
+                if let Peer::Member(other) = &mut other {
+                    other.heard_of(back);
+                }
+            }
+            (Peer::Out | Peer::Joining(..), _) => unreachable!("only members talk"),
+        }
+        (one, other)
+    }
+
+    /// `peer/joining`: everybody is asked whether it lives, and what was said on the way is adopted.
+    fn meet(&self, state: State, who: Place) -> Peer {
+        let peer = self.peer(state, who);
+        let Peer::Joining(circle, arrival) = &*peer else { unreachable!("only joining peers meet others") };
+        let (mut circle, mut arrival) = (circle.clone(), arrival.clone());
+        for whom in arrival.to_meet().clone() {
+            let lives = *self.peer(state, (who + place_of(&whom)) % self.places) != Peer::Out;
+            if lives && circle.heard_of(whom) {
+                circle.heard_from(HEARD, whom);
+            }
+            arrival.met(whom);
+        }
+        if circle.predecessor().is_none() {
+            return Peer::Out;
+        }
+        Peer::Member(Member::new(circle, arrival.surroundings()))
+    }
+
+    /// `peer/joining` and `peer/search`: the way in, which nothing interrupts here.
+    fn look_up_place(&self, state: State, who: Place, through: Place) -> Option<Peer> {
+        let mut lookup = Lookup::new(Geometry::Ring, contact(0).id, 1);
+        let first = contact(self.from(who, through));
+        lookup.hear_of(first);
+        let mut arrival = Arrival::at(first);
+        let ask = |whom: Contact, has_arrived: bool| {
+            let from = place_of(&whom);
+            let me = contact(self.places - from);
+            match &*self.peer(state, (who + from) % self.places) {
+                Peer::Member(member) if has_arrived => {
+                    let near = member.circle.near(me.id, NAMES).without(|contact| *contact == me);
+                    Some(self.heard_at(&near, from))
+                }
+                Peer::Member(member) => Some(self.heard_at(&member.show_the_way(me), from)),
+                Peer::Out | Peer::Joining(..) => None,
+            }
+        };
+        while let Way::Ask(whom) = lookup.next_step() {
+            let answer = ask(whom, false).map(|near| (whom, near)).or_else(|| {
+                // One hop at a time nobody else is known: the last who answered is asked for all it knows.
+                lookup.failed(whom.id);
+                let last = lookup.nearest_answered()?;
+                Some((last, ask(last, true)?))
+            });
+            let (from, near) = answer?;
+            lookup.answered(from.id, &near.contacts);
+            arrival.hear(near);
+        }
+        lookup.nearest_answered()?;
+        arrival.meet(|heard| heard.into_iter().take(self.meets).collect());
+        Some(Peer::Joining(stranger(), arrival))
+    }
+}
