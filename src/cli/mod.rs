@@ -8,6 +8,7 @@ mod console;
 mod dht;
 mod doctor;
 mod looks;
+mod manager;
 mod peer;
 mod repl;
 mod report;
@@ -46,7 +47,7 @@ const INTERRUPTED: u8 = 130;
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
     match args::parse(env::args_os()) {
-        Ok(Wanted::Peer(config, web, at_end)) => peer::run(*config, web, at_end),
+        Ok(Wanted::Peer(config, manner)) => peer::run(*config, manner),
         Ok(Wanted::Client(client)) => client::run(client),
         Ok(Wanted::SealKey(seal_key)) => client::seal_key(&seal_key.file),
         Ok(Wanted::Dht(dht)) => dht::run(dht),

@@ -1,63 +1,79 @@
 //! One peer in the foreground: its news on the screen, its commands from the keyboard.
 
-use super::args::AtEnd;
+use super::args::Manner;
 use super::completing::Names;
 use super::console::{self, Screen};
+use super::manager::Manager;
 use super::repl::{self, INTERRUPTED, Input};
 use super::tell::{self, Line};
 use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
-use crate::live::{self, Config, Event, Host, Identity, Kind, StartError};
+use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, News};
-use crate::web::{self, Plate, Server, Settings};
+use crate::web::{self, Plate, Server};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
+use tokio::task;
 use tokio::time::timeout;
-
-/// How long SIGTERM lets the peer hand over and say goodbye.
-const TERMINATE_WAITS: Duration = Duration::from_secs(8);
 
 /// How long the end waits for a screen that nobody reads.
 const SCREEN_WAITS: Duration = Duration::from_millis(500);
 
 /// Runs a peer until it leaves, or is made to.
-pub fn run(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
+pub fn run(config: Config, manner: Manner) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let code = runtime.block_on(serve(config, web, at_end));
+    let code = runtime.block_on(serve(config, manner));
     // Not waiting for file work: what is durable has been told, the rest is void.
     runtime.shutdown_background();
     terminal::restore();
     code
 }
 
-async fn serve(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
+async fn serve(config: Config, manner: Manner) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
+    let Manner { web, at_end, leave_within } = manner;
+    let joins = matches!(config.start, Beginning::Join(_));
+    // First of all: process 1 of a container does not even end by a signal that it does not catch.
+    let mut terminate = match catch_signals() {
+        Ok(terminate) => terminate,
+        Err(error) => return fail(&format!("Cannot start: {error}")),
+    };
     let opened = match web.open() {
         Ok(opened) => opened,
         Err(error) => return fail(&format!("Cannot start: {error}")),
     };
-    let (host, events) = match Host::start(config).await {
+    let started = tokio::select! {
+        started = Host::start(config) => started,
+        _ = terminate.recv() => return ExitCode::SUCCESS,
+    };
+    let (host, events) = match started {
         Ok(started) => started,
-        Err(error) => return fail(&cannot_start(&error, identity, naming, addr)),
+        Err(error) => {
+            fail(&cannot_start(&error, identity, naming, addr));
+            let unreached = matches!(error, StartError::Unnamed { .. });
+            return ExitCode::from(if unreached { OUT_OF_REACH } else { FAILED });
+        }
     };
     if let Identity::Kept { .. } = identity {
         let places: Vec<String> = host.addrs().iter().map(ToString::to_string).collect();
         eprintln!("Listening at {}", places.join(" and "));
     }
-    let terminate = match catch_signals() {
-        Ok(terminate) => terminate,
-        Err(error) => return fail(&format!("Cannot start: {error}")),
-    };
+    let manager = Arc::new(Manager::found());
+    if !joins {
+        manager.ready();
+    }
+    task::spawn(tell_manager(manager.clone(), events.resubscribe()));
     let server = Server::start(host.clone(), events.resubscribe(), naming, overlay, opened);
     let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
     if let Some((http, token)) =
@@ -72,7 +88,8 @@ async fn serve(config: Config, web: Settings, at_end: AtEnd) -> ExitCode {
     let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
     let input = Input { keyboard, at_end };
     read_words(input, screen, host.clone(), overlay, plate);
-    let code = until_gone(&host, terminate, printed).await;
+    let code = until_gone(&host, (terminate, leave_within), &manager, printed).await;
+    manager.stopping();
     if let Ok(server) = server {
         server.close().await;
     }
@@ -130,14 +147,34 @@ fn read_words(input: Input, screen: Screen, host: Host, kind: Kind, plate: Plate
     thread::spawn(move || repl::run(input, &screen, &host, kind, &plate, &runtime));
 }
 
-async fn until_gone(host: &Host, mut terminate: Signal, mut printed: oneshot::Receiver<ExitCode>) -> ExitCode {
+/// Tells the service manager how the peer is.
+async fn tell_manager(manager: Arc<Manager>, mut events: broadcast::Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::News(News::Joined(_))) => manager.ready(),
+            Ok(Event::News(News::HandingOver { .. })) => manager.stopping(),
+            Ok(Event::News(_) | Event::Answer { .. }) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// `terminate`: the signal, and how long it lets the peer hand over and say goodbye.
+async fn until_gone(
+    host: &Host,
+    terminate: (Signal, Duration),
+    manager: &Manager,
+    mut printed: oneshot::Receiver<ExitCode>,
+) -> ExitCode {
+    let (mut signalled, leave_within) = terminate;
     tokio::select! {
         code = &mut printed => return code.unwrap_or(ExitCode::SUCCESS),
         () = host.ended() => {}
-        _ = terminate.recv() => {
+        _ = signalled.recv() => {
+            manager.stopping();
             // An error: it has left already.
             let _ = host.leave();
-            let _ = timeout(TERMINATE_WAITS, host.ended()).await;
+            let _ = timeout(leave_within, host.ended()).await;
         }
     }
     match timeout(SCREEN_WAITS, printed).await {

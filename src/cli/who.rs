@@ -1,6 +1,7 @@
 //! Peers as people name them on the command line: `8`, `HOST:PORT`, `8@HOST:PORT`.
 
 use crate::ground::{Contact, Id, Naming};
+use crate::live::Place;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
@@ -70,6 +71,77 @@ impl FromStr for Who {
             None => parse_number(text).map(Who::Number),
         }
     }
+}
+
+/// A peer to be asked, as named on the command line. A host's name is looked up when it is used, not before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// `8`: at its port of the numbered peers' host.
+    Number(u8),
+    /// `HOST:PORT`, or `8@HOST:PORT`.
+    There(Place),
+}
+
+impl Known {
+    /// Where it can be asked. Fails where the number leads beyond the last port.
+    pub fn place(self, numbered: Where) -> Result<Place, String> {
+        match self {
+            Known::Number(number) => Who::Number(number).addr(numbered).map(Place::from),
+            Known::There(place) => Ok(place),
+        }
+    }
+}
+
+impl FromStr for Known {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Known, String> {
+        let there = |place: &str| match place.contains(':') {
+            true => place_of(place, DEFAULT_PORT).map(Known::There),
+            false => Err("say HOST:PORT".to_owned()),
+        };
+        match text.split_once('@') {
+            Some((number, place)) => parse_number(number).and_then(|_| there(place)),
+            None if text.contains(':') => there(text),
+            None => parse_number(text).map(Known::Number),
+        }
+    }
+}
+
+/// The longest name of a host, in bytes (RFC 1035).
+const MAX_NAME_BYTES: usize = 253;
+
+/// A name or an address, with a port or without. Nothing is looked up.
+pub fn place_of(text: &str, default_port: u16) -> Result<Place, String> {
+    let bare = |text: &str| text.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    if let Some(ip) = bare(text) {
+        return Ok(Place::from(SocketAddr::new(ip, default_port)));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        None => (text, default_port),
+        Some((host, port)) => match port.parse() {
+            Ok(port @ 1..) => (host, port),
+            Ok(0) | Err(_) => return Err("HOST:PORT needs a port from 1 to 65535".to_owned()),
+        },
+    };
+    if let Some(ip) = bare(host) {
+        return Ok(Place::from(SocketAddr::new(ip, port)));
+    }
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if host.is_empty() || host.len() > MAX_NAME_BYTES || !host.bytes().all(is_letter) {
+        return Err(format!("{host:?} is no name of a host"));
+    }
+    Ok(Place { host: host.to_owned(), port })
+}
+
+/// The address of numbered peers: one, or the name of a host; of several an IPv4 one is preferred.
+pub fn own_host(text: &str) -> Result<IpAddr, String> {
+    if let Ok(ip) = text.parse() {
+        return Ok(ip);
+    }
+    let found = resolve_all(text, DEFAULT_PORT)?;
+    let best = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
+    best.map(SocketAddr::ip).ok_or_else(|| format!("{text} has no address"))
 }
 
 fn parse_number(text: &str) -> Result<u8, String> {
@@ -196,6 +268,32 @@ mod tests {
         assert_eq!(first("[::1]:9"), Ok("[::1]:9".to_owned()));
         assert!(first("localhost").is_ok_and(|addr| addr.ends_with(":12000")));
         assert!(["", ":9", "10.0.0.7:0", "10.0.0.7:x"].into_iter().all(|place| first(place).is_err()));
+    }
+
+    #[test]
+    fn a_name_is_not_looked_up_before_it_is_used() {
+        let place = |text| place_of(text, 12000).map(|place| place.to_string());
+        assert_eq!(place("nobody.invalid"), Ok("nobody.invalid:12000".to_owned()));
+        assert_eq!(place("peer_1:9"), Ok("peer_1:9".to_owned()));
+        assert_eq!(place("::1"), Ok("[::1]:12000".to_owned()));
+        assert_eq!(place("[::1]"), Ok("[::1]:12000".to_owned()));
+        assert_eq!(place("[::1]:9"), Ok("[::1]:9".to_owned()));
+        assert_eq!(place("10.0.0.7:9"), Ok("10.0.0.7:9".to_owned()));
+        let long = "x".repeat(254);
+        for text in ["", ":9", "a:0", "a:x", "a:65536", "a b", "a:b:9", "é:9", &long] {
+            assert!(place(text).is_err(), "{text}");
+        }
+        let known = |text: &str| text.parse::<Known>().and_then(|known| known.place(NUMBERED));
+        assert_eq!(known("8").unwrap().to_string(), "127.0.0.1:12008");
+        assert_eq!(known("8@nobody.invalid:9").unwrap().to_string(), "nobody.invalid:9");
+        assert!(["nobody.invalid", "8@nobody.invalid", "256@a:9"].into_iter().all(|text| known(text).is_err()));
+    }
+
+    #[test]
+    fn numbered_peers_have_one_address() {
+        assert_eq!(own_host("::1"), Ok("::1".parse().unwrap()));
+        assert!(own_host("localhost").unwrap().is_loopback());
+        assert!(own_host("nobody.invalid").is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a host is started with, and where it keeps things.
 
-use crate::ground::{FileName, Id, Naming};
+use super::neighbours::Place;
+use crate::ground::{Contact, FileName, Id, Naming};
 use crate::overlay::Kind;
-use crate::peer::Start;
 use crate::store::scrub::Pace;
 use crate::transfer::Limits;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub struct Config {
     /// How its network names peers and places files.
     pub naming: Naming,
     /// Whom it knows.
-    pub start: Start,
+    pub start: Beginning,
     /// Where it listens, UDP and TCP alike. With port 0 the system chooses one.
     pub addr: SocketAddr,
     /// Where else: an address of the other family, at the same port.
@@ -36,6 +36,15 @@ pub struct Config {
     pub scrub: Pace,
     /// How fast its transfers go at most.
     pub limits: Limits,
+}
+
+/// Whom a host's peer knows when it starts.
+#[derive(Clone, Debug)]
+pub enum Beginning {
+    /// A network of its own, or one whose peers start together and know their successors: none, one or two.
+    Ring(Vec<Contact>),
+    /// Where peers of the network it joins can be asked. Not empty.
+    Join(Vec<Place>),
 }
 
 /// Who a peer is.

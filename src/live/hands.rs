@@ -73,8 +73,8 @@ pub struct Hands {
 }
 
 impl Hands {
-    /// Threads for all that blocks.
-    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING + READING;
+    /// Threads for all that blocks; one looks names up.
+    pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING + READING + 1;
 
     /// The hands of peer `id`, which listens at `port`.
     pub fn new(

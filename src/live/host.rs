@@ -1,12 +1,13 @@
 //! A running peer as its clients see it.
 
 use super::body::{Body, seed};
-use super::config::Config;
+use super::config::{Beginning, Config};
 use super::door;
 use super::hands::Hands;
 use super::life::Life;
 use super::memory::{self, Remembered};
 use super::meters::Look;
+use super::neighbours::{self, Place};
 use super::orders::Orders;
 use super::reading::{Arriving, NoRoom, Opened};
 use super::scrub;
@@ -15,7 +16,7 @@ use super::sweeping;
 use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
 use crate::ground::{FileName, Id, Item, Secret};
-use crate::peer::{self, Answer, Command, News, Publication, Ruler, Sought, Ticket, Whom};
+use crate::peer::{self, Answer, Command, News, Publication, Ruler, Sought, Start, Ticket, Whom};
 use crate::store::{Store, StoreError};
 use std::io;
 use std::net::SocketAddr;
@@ -87,6 +88,14 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
+    /// Nobody has this name.
+    #[error("no host of the network is found at {place} ({error}): start it first, or say another one")]
+    Unnamed {
+        /// Whom it was to join.
+        place: Place,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The working folder is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,10 +144,14 @@ pub fn runtime() -> io::Result<Runtime> {
 }
 
 impl Host {
-    /// Starts a peer on the current runtime. The receiver hears everything from the beginning.
+    /// Starts a peer on the current runtime, as soon as it is known where those are whom it joins. The receiver hears everything from the beginning.
     pub async fn start(config: Config) -> Result<(Host, broadcast::Receiver<Event>), StartError> {
         let (bound, doors) = listen(config.addr, config.also)?;
         let own = bound.addrs().map_err(|error| listen_error(config.addr, error))?;
+        let (start, places) = match config.start {
+            Beginning::Ring(successors) => (Start::Ring(successors), Vec::new()),
+            Beginning::Join(places) => (Start::Join(addrs_of(&places).await?), places),
+        };
         let folders = if config.addr.port() == 0 { config.folders.at_port(own[0].port()) } else { config.folders };
         let store = Store::open(&folders.store, config.quota)?;
         sweeping::sweep(&folders, &store);
@@ -147,7 +160,7 @@ impl Host {
             id,
             addr: own[0],
             naming: config.naming,
-            start: config.start,
+            start,
             ping_interval: config.ping_interval,
             overlay: config.overlay,
             replicas: config.replicas,
@@ -170,6 +183,9 @@ impl Host {
         }
         tasks.spawn(scrub::keep_on(hands.clone(), config.scrub));
         tasks.spawn(sweeping::keep_on(hands.clone()));
+        if !places.is_empty() {
+            tasks.spawn(neighbours::keep_on(places, orders.downgrade(), hands.clone()));
+        }
         let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
         task::spawn(life.live());
         Ok((Host { orders, id, addrs: own.into(), hands: reached }, first_listener))
@@ -334,6 +350,10 @@ impl Host {
         })?;
         Ok(answer)
     }
+}
+
+async fn addrs_of(places: &[Place]) -> Result<Vec<SocketAddr>, StartError> {
+    neighbours::addrs_of(places).await.map_err(|(place, error)| StartError::Unnamed { place, error })
 }
 
 /// Sockets and doors at the same port, in both families where that is wanted.

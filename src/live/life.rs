@@ -101,6 +101,7 @@ impl Life {
             | Input::Listed { .. }
             | Input::Probed { .. }
             | Input::Unreachable(_)
+            | Input::Known(_)
             | Input::Looked { .. }
             | Input::Wake => true,
         }

@@ -16,6 +16,8 @@ pub(super) enum Why {
     Consult(Contact),
     /// Does somebody presumed dead live after all?
     Grave,
+    /// Is the network there that we joined by this address?
+    Known,
     /// "I am here", "my successor changed": the answer says no more than that it was heard.
     Notice(Contact),
     /// "I leave."
@@ -62,7 +64,7 @@ impl Peer {
             Why::LookUp(lookup, contact) => self.lookup_late(now, *lookup, *contact, attempts),
             Why::Place(walk, contact) => self.placed_late(now, *walk, *contact),
             Why::Pinged(ticket) => self.ping_late(now, *ticket),
-            Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
+            Why::Grave | Why::Known | Why::Notice(_) | Why::Goodbye | Why::Offer(..) | Why::Holder(..) => {}
             Why::Told | Why::Crawl(..) => {}
             Why::Cached | Why::HandValue(..) | Why::HandedValue => {}
         }
@@ -73,7 +75,7 @@ impl Peer {
         match why {
             Why::Round(contact) | Why::Verify(contact) | Why::Consult(contact) => self.unanswered(now, contact),
             Why::Notice(contact) => self.verify(now, contact),
-            Why::Grave | Why::Goodbye => {}
+            Why::Grave | Why::Known | Why::Goodbye => {}
             Why::Joining(asked) => self.joining_silent(now, asked),
             Why::Errand(errand, contact) => {
                 self.verify_known(now, contact);
@@ -147,6 +149,7 @@ impl Peer {
             Why::Round(_) => self.news(News::PingAnswered(contact.id)),
             // That it answered is all there is to know. A goodbye is believed when its hearer asks back.
             Why::Verify(_) | Why::Grave | Why::Notice(_) | Why::Goodbye => {}
+            Why::Known => self.found_again(now, contact),
             Why::Consult(_) => self.learn(now, contact, &answer),
             Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
             Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
@@ -181,7 +184,8 @@ impl Peer {
             Why::Place(walk, contact) => self.placed(now, walk, contact, Some(Err(refusal))),
             Why::HandValue(..) | Why::HandedValue => self.hand_value_ended(now),
             Why::Pinged(ticket) => self.ping_unanswered(ticket),
-            Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Notice(_) | Why::Goodbye | Why::Cached => {}
+            Why::Round(_) | Why::Consult(_) | Why::Grave | Why::Known | Why::Notice(_) | Why::Goodbye | Why::Cached => {
+            }
         }
     }
 }

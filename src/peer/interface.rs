@@ -70,6 +70,8 @@ pub enum Input {
     },
     /// The system says that nobody listens there (ICMP).
     Unreachable(SocketAddr),
+    /// Those by whom it joined, or shall find its network again, are to be asked here. None of its contacts is.
+    Known(Vec<SocketAddr>),
     /// An [`Output::Look`] came to its end.
     Looked {
         /// The look's.

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 const KNOCK_FOR: Duration = Duration::from_secs(20);
 /// How long to go on trying when the search ends nowhere.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// Most addresses that are known to begin with; later ones are left out. Guess: two names of as many addresses as are used.
+const MAX_KNOWN: usize = 32;
 /// Time between two tries.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -68,6 +70,35 @@ impl Peer {
             // Who only asks one thing will not wait for a network to be started.
             let patience = if self.read_only { Patience::Search } else { Patience::Until(now + KNOCK_FOR) };
             self.ask_anyone(now, addr, None, Question::Ping(Ping::Quiet), patience, Why::Joining(Asked::Knock(addr)));
+        }
+    }
+
+    /// Where those are now by whom we join, or joined once. A member looks whether they are in another network by now.
+    pub(super) fn known_at(&mut self, now: Moment, addrs: &[SocketAddr]) {
+        let addrs = &addrs[..addrs.len().min(MAX_KNOWN)];
+        match (self.standing, &mut self.joining) {
+            (Standing::Joining, Some(joining)) => {
+                let new: Vec<SocketAddr> = addrs.iter().filter(|addr| !joining.known.contains(addr)).copied().collect();
+                // Who has a name by now is asked before who had it.
+                joining.known.splice(0..0, new.iter().copied());
+                joining.known.truncate(MAX_KNOWN);
+                if self.is_knocking() {
+                    self.knock(now, new);
+                }
+            }
+            (Standing::Member, _) => {
+                for addr in addrs {
+                    self.ask_anyone(now, *addr, None, Question::Ping(Ping::Quiet), Patience::Ping, Why::Known);
+                }
+            }
+            (Standing::Joining | Standing::Leaving | Standing::Gone, _) => {}
+        }
+    }
+
+    /// Somebody answers where our network was: perhaps a whole network of others is there.
+    pub(super) fn found_again(&mut self, now: Moment, contact: Contact) {
+        if self.standing == Standing::Member && contact.id != self.me.id {
+            self.refresh_from(now, contact);
         }
     }
 
@@ -277,5 +308,26 @@ mod tests {
             }
         }
         assert!(joined);
+    }
+
+    #[test]
+    fn who_is_known_elsewhere_by_now_is_asked_there_once() {
+        let [before, now] = ["127.0.0.1:12004", "127.0.0.1:12005"].map(|addr| addr.parse::<SocketAddr>().unwrap());
+        let asked = |peer: &mut Peer| {
+            peer.handle(Moment::START, Input::Known(vec![before, now]));
+            let to = |output: Output| if let Output::Send { to, .. } = output { Some(to) } else { None };
+            outputs(peer).into_iter().filter_map(to).collect::<Vec<SocketAddr>>()
+        };
+        let mut joining = peer("127.0.0.1:12001", Start::Join(vec![before]), Vec::new());
+        outputs(&mut joining);
+        assert_eq!(asked(&mut joining), [now], "it has knocked at the other address already");
+        assert_eq!(asked(&mut joining), []);
+        let mut member = peer("127.0.0.1:12001", Start::Ring(Vec::new()), Vec::new());
+        outputs(&mut member);
+        assert_eq!(asked(&mut member), [before, now]);
+        let many: Vec<SocketAddr> = (1..1000).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        outputs(&mut member);
+        member.handle(Moment::START, Input::Known(many));
+        assert!(outputs(&mut member).len() <= MAX_KNOWN);
     }
 }

@@ -321,6 +321,7 @@ impl Peer {
                 let unanswered = self.rpc.unreachable(addr);
                 unanswered.into_iter().for_each(|why| self.silent(now, why));
             }
+            Input::Known(addrs) => self.known_at(now, &addrs),
             Input::Wake => self.wake(now),
         }
         self.settle(now);

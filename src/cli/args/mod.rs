@@ -25,6 +25,7 @@ use pages::Page;
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,8 +107,8 @@ enum Task {
 
 /// What a command line wants.
 pub enum Wanted {
-    /// A running peer, how it can be asked, and what the end of its input means.
-    Peer(Box<Config>, Settings, AtEnd),
+    /// A running peer.
+    Peer(Box<Config>, Manner),
     /// Something that a running peer does.
     Client(Client),
     /// A key file.
@@ -132,6 +133,16 @@ pub enum Wanted {
     Man(PathBuf, Vec<Page>),
 }
 
+/// How a peer in the foreground can be asked, and how it ends.
+pub struct Manner {
+    /// How programs ask it.
+    pub web: Settings,
+    /// What the end of its input means.
+    pub at_end: AtEnd,
+    /// How long SIGTERM lets it hand over and say goodbye.
+    pub leave_within: Duration,
+}
+
 /// What the end of a peer's input means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtEnd {
@@ -154,7 +165,7 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         (matches, _) => matches?,
     };
     let given = |check: fn(&ArgMatches) -> Result<(), String>| check(matches.subcommand().expect("one is required").1);
-    let (name, (web, at_end), config) = match CommandLine::from_arg_matches(&matches)?.task {
+    let (name, manner, config) = match CommandLine::from_arg_matches(&matches)?.task {
         Task::Init(init) => ("init", init.manner(), given(peer::check).and_then(|()| init.config())),
         Task::Join(join) => ("join", join.manner(), given(peer::check).and_then(|()| join.config())),
         Task::Client(client) => {
@@ -178,7 +189,7 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
         Task::Man { dir: None } => return Ok(Wanted::Text(pages::first(CommandLine::command()))),
         Task::Man { dir: Some(dir) } => return Ok(Wanted::Man(dir, pages::all(CommandLine::command()))),
     };
-    config.map(|config| Wanted::Peer(Box::new(config), web, at_end)).map_err(|reason| {
+    config.map(|config| Wanted::Peer(Box::new(config), manner)).map_err(|reason| {
         let task = command.find_subcommand_mut(name).expect("it was just parsed");
         task.error(ErrorKind::ValueValidation, reason)
     })

@@ -1,11 +1,11 @@
 //! The options of peers in the foreground.
 
+use super::dht::timeout;
 use super::kademlia::KademliaOptions;
-use super::{AtEnd, EXAMPLES};
-use crate::cli::who::{DEFAULT_PORT, Listen, Where, Who, resolve_all};
+use super::{AtEnd, EXAMPLES, Manner};
+use crate::cli::who::{DEFAULT_PORT, Known, Listen, Where, Who, own_host, place_of};
 use crate::ground::{Contact, Naming};
-use crate::live::{Config, Folders, Identity, Kind, Limits, RingTuning};
-use crate::peer::Start;
+use crate::live::{Beginning, Config, Folders, Identity, Kind, Limits, Place, RingTuning};
 use crate::store::scrub::Pace;
 use crate::web::Settings;
 use clap::parser::ValueSource;
@@ -38,8 +38,8 @@ pub struct Init {
 pub struct Join {
     /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT); with --kademlia it can do without
     peer: Option<Who>,
-    /// A peer of the network: its number, or HOST:PORT
-    known: Option<Who>,
+    /// A peer of the network: its number, or HOST:PORT; without it and --remote the peer creates a network
+    known: Option<Known>,
     /// Seconds between two rounds of pings
     #[arg(value_parser = interval, default_value = "15")]
     interval: Duration,
@@ -53,8 +53,8 @@ pub struct Join {
 #[derive(Args)]
 pub struct PlaceOptions {
     /// A host of the network, where KNOWN is not given [default: none: create a network]
-    #[arg(long, env = "P2P_REMOTE_HOST", value_name = "HOST[:PORT]")]
-    remote: Option<String>,
+    #[arg(long, env = "P2P_REMOTE_HOST", value_name = "HOST[:PORT]", value_parser = remote)]
+    remote: Option<Place>,
     /// Where a peer without a number listens; all addresses of IPv4 and IPv6 where HOST is left out
     #[arg(long, env = "P2P_LISTEN", value_name = "[HOST]:PORT", default_value_t)]
     listen: Listen,
@@ -75,8 +75,8 @@ pub struct PeerOptions {
     /// Most bytes of files it keeps for the network: 500M, 10G (K, M, G, T of 1024) [default: as many as the disk has]
     #[arg(long, env = "P2P_QUOTA", value_name = "BYTES", value_parser = quota)]
     quota: Option<u64>,
-    /// Address of numbered peers
-    #[arg(long, env = "P2P_HOST", default_value = "127.0.0.1")]
+    /// Address of numbered peers, or a name that has it
+    #[arg(long, env = "P2P_HOST", default_value = "127.0.0.1", value_parser = own_host)]
     host: IpAddr,
     /// Port of peer 0; peer N listens on this one + N
     #[arg(long, env = "P2P_BASE_PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
@@ -90,6 +90,9 @@ pub struct PeerOptions {
     /// Leave, as with Quit, when standard input ends
     #[arg(long)]
     exit_on_eof: bool,
+    /// Seconds in which SIGTERM lets it hand over and say goodbye; docker stop kills after 10
+    #[arg(long, env = "P2P_LEAVE_WITHIN", value_name = "SECONDS", default_value = "8", value_parser = timeout)]
+    leave_within: Duration,
     /// Answer HTTP there over TCP too; at this machine alone where HOST is left out [default: only at a Unix socket]
     #[arg(long, env = "P2P_HTTP", value_name = "[HOST:]PORT", value_parser = http_addr)]
     http: Option<SocketAddr>,
@@ -133,8 +136,8 @@ pub fn check(matches: &ArgMatches) -> Result<(), String> {
 }
 
 impl Init {
-    /// How it can be asked, and what the end of its input means.
-    pub fn manner(&self) -> (Settings, AtEnd) {
+    /// How it can be asked, and how it ends.
+    pub fn manner(&self) -> Manner {
         self.options.manner()
     }
 
@@ -151,13 +154,13 @@ impl Init {
             }
             _ => Vec::new(),
         };
-        self.options.config(own, Start::Ring(successors), self.interval)
+        self.options.config(own, Beginning::Ring(successors), self.interval)
     }
 }
 
 impl Join {
-    /// How it can be asked, and what the end of its input means.
-    pub fn manner(&self) -> (Settings, AtEnd) {
+    /// How it can be asked, and how it ends.
+    pub fn manner(&self) -> Manner {
         self.options.manner()
     }
 
@@ -169,16 +172,17 @@ impl Join {
             None if self.options.kademlia.on => Own::nameless(self.place.listen),
             None => return Err("a peer of a ring has a number (p2p join 15 4); or say --kademlia".to_owned()),
         };
-        let known = match (self.known, &self.place.remote) {
-            (Some(known), _) => vec![known.addr(range)?],
-            (None, Some(remote)) => resolve_all(remote, DEFAULT_PORT)?,
-            (None, None) if self.options.kademlia.on => Vec::new(),
-            (None, None) => return Err("name a peer of the ring (p2p join 15 4), or a host with --remote".to_owned()),
+        let known = match (self.known, self.place.remote) {
+            (Some(known), _) => Some(known.place(range)?),
+            (None, remote) => remote,
         };
-        if known == [own.addr] {
-            return Err("a peer cannot join itself: name another peer of the network".to_owned());
-        }
-        let start = if known.is_empty() { Start::Ring(Vec::new()) } else { Start::Join(known) };
+        let start = match known {
+            Some(known) if known.addr() == Some(own.addr) => {
+                return Err("a peer cannot join itself: name another peer of the network".to_owned());
+            }
+            Some(known) => Beginning::Join(vec![known]),
+            None => Beginning::Ring(Vec::new()),
+        };
         self.options.config(own, start, self.interval)
     }
 }
@@ -219,16 +223,17 @@ fn ring_of(own: Contact, first: Contact, second: Contact) -> Result<Vec<Contact>
 }
 
 impl PeerOptions {
-    fn manner(&self) -> (Settings, AtEnd) {
+    fn manner(&self) -> Manner {
         let web = Settings { http: self.http, names: self.http_host.clone(), log: self.log_json.clone() };
-        (web, if self.exit_on_eof { AtEnd::Leave } else { AtEnd::ServeOn })
+        let at_end = if self.exit_on_eof { AtEnd::Leave } else { AtEnd::ServeOn };
+        Manner { web, at_end, leave_within: self.leave_within }
     }
 
     fn range(&self) -> Where {
         Where { host: self.host, base_port: self.base_port }
     }
 
-    fn config(self, own: Own, start: Start, ping_interval: Duration) -> Result<Config, String> {
+    fn config(self, own: Own, start: Beginning, ping_interval: Duration) -> Result<Config, String> {
         let Own { identity, naming, addr, also } = own;
         let tuning = match (self.fingers, naming) {
             (Some(Switch::On), _) | (None, Naming::Hashed) => RingTuning::DEFAULT,
@@ -296,6 +301,11 @@ fn quota(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "not a number of bytes: write 10G, 500M, or all its digits".to_owned())
 }
 
+/// A host of the network.
+fn remote(text: &str) -> Result<Place, String> {
+    place_of(text, DEFAULT_PORT)
+}
+
 /// An address, or a port of this machine alone.
 fn http_addr(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
@@ -326,12 +336,12 @@ mod tests {
     }
 
     fn known(config: &Config) -> Vec<SocketAddr> {
-        let Start::Join(known) = &config.start else { panic!("it creates a network") };
-        known.clone()
+        let Beginning::Join(known) = &config.start else { panic!("it creates a network") };
+        known.iter().map(|place| place.addr().unwrap()).collect()
     }
 
     fn successors(line: &str) -> Vec<Option<u8>> {
-        let Start::Ring(contacts) = read(line).unwrap().start else { panic!("{line}") };
+        let Beginning::Ring(contacts) = read(line).unwrap().start else { panic!("{line}") };
         contacts.iter().map(|contact| contact.id.number()).collect()
     }
 
@@ -351,7 +361,7 @@ mod tests {
 
         let config = read("p2p join 15 4 0.5").unwrap();
         assert_eq!(config.ping_interval, Duration::from_millis(500));
-        assert!(matches!(config.start, Start::Join(known) if known == ["127.0.0.1:12004".parse().unwrap()]));
+        assert_eq!(known(&config), ["127.0.0.1:12004".parse().unwrap()]);
         assert_eq!(read("p2p join 0 255").unwrap().ping_interval, Duration::from_secs(15));
     }
 
@@ -382,7 +392,6 @@ mod tests {
             "p2p init 2 4 5 0.000001",
             "p2p init 2 4 5 soon",
             "p2p init 2 4 5 15 16",
-            "p2p join 15",
             "p2p join 15 15",
             "p2p join 15 256",
             "p2p join 15 4 0",
@@ -407,7 +416,7 @@ mod tests {
             read("p2p init 2 4@127.0.0.9:700 5 --host 127.0.0.8 --base-port 500 --fingers on --replicas 16").unwrap();
         assert_eq!(config.addr, "127.0.0.8:502".parse().unwrap());
         assert_eq!((config.overlay, config.replicas), (Kind::Ring(RingTuning::DEFAULT), 16));
-        let Start::Ring(contacts) = config.start else { panic!() };
+        let Beginning::Ring(contacts) = config.start else { panic!() };
         let addrs: Vec<SocketAddr> = contacts.iter().map(|contact| contact.addr).collect();
         assert_eq!(addrs, ["127.0.0.9:700".parse().unwrap(), "127.0.0.8:505".parse().unwrap()]);
         let config = read("p2p join 7@127.0.0.1:800 127.0.0.1:900 --dir here").unwrap();
@@ -481,7 +490,7 @@ mod tests {
         assert_eq!(config.identity, Identity::Kept { bits: 16 });
         assert_eq!(config.addr, "0.0.0.0:12000".parse().unwrap());
         assert_eq!(config.also, Some("[::]:12000".parse().unwrap()));
-        assert!(matches!(config.start, Start::Ring(known) if known.is_empty()));
+        assert!(matches!(config.start, Beginning::Ring(known) if known.is_empty()));
 
         let config = read("p2p join -k --remote 127.0.0.9 --listen 127.0.0.1:0").unwrap();
         assert_eq!((config.addr, config.also), ("127.0.0.1:0".parse().unwrap(), None));
@@ -496,6 +505,16 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_created_where_nobody_is_named_and_joined_by_name() {
+        assert_eq!(successors("p2p join 15"), []);
+        for line in ["p2p join 15 nobody.invalid:7", "p2p join 15 --remote nobody.invalid:7"] {
+            let Beginning::Join(places) = read(line).unwrap().start else { panic!("{line}") };
+            assert_eq!(places, [Place { host: "nobody.invalid".to_owned(), port: 7 }]);
+        }
+        assert!(refused("p2p join 15 --remote a:b:c").contains("--remote"));
+    }
+
+    #[test]
     fn what_is_kademlias_needs_kademlia() {
         for option in ["--k 8", "--alpha 3", "--bits 160", "--eviction ping", "--buckets plain"] {
             let text = refused(&format!("p2p join 15 4 {option}"));
@@ -503,7 +522,6 @@ mod tests {
         }
         assert!(refused("p2p join 15 4 -k --fingers on").contains("--fingers"));
         assert!(refused("p2p join").contains("--kademlia"));
-        assert!(refused("p2p join 15").contains("name a peer"));
         for line in [
             "p2p init 2 -k --k 0",
             "p2p init 2 -k --k 33",
