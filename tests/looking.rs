@@ -406,7 +406,7 @@ fn the_doctor_tells_a_fit_machine_from_one_with_a_problem() {
 }
 
 /// All commands that have a help of their own.
-const HELPS: [&str; 32] = [
+const HELPS: [&str; 35] = [
     "",
     "init",
     "join",
@@ -434,6 +434,9 @@ const HELPS: [&str; 32] = [
     "dht sample",
     "dht serve",
     "sim",
+    "sim churn",
+    "bench",
+    "plot",
     "up",
     "config show",
     "doctor",

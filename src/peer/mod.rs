@@ -64,6 +64,7 @@ mod trackers;
 mod upkeep;
 mod values;
 mod view;
+mod waiting;
 mod walks;
 
 pub use interface::*;
@@ -117,9 +118,6 @@ pub enum Start {
     /// Peers of the network it joins: the first that answers shows the way.
     Join(Vec<SocketAddr>),
 }
-
-/// Most commands that wait for a network whose peers have just started.
-const MAX_WAITING: usize = 256;
 
 /// A timer that fires so late means that we were not running: paused, or the machine asleep.
 const PAUSED_AFTER: Duration = Duration::from_secs(2);
@@ -328,11 +326,7 @@ impl Peer {
     }
 
     fn command(&mut self, now: Moment, ticket: Ticket, command: Command) {
-        let member = self.standing == Standing::Member && self.leaving.is_none();
-        let waits = member && command.is_about_places() && !self.overlay.knows_its_range(now);
-        if waits && self.waiting.len() < MAX_WAITING {
-            return self.waiting.push((ticket, command));
-        }
+        let Some(command) = self.let_wait(now, ticket, command) else { return };
         match command {
             Command::Store { name, content, ttl } => self.start_store(now, ticket, name, content, ttl),
             Command::Request { name, version } => self.start_request(now, ticket, name, version),
@@ -416,37 +410,6 @@ impl Peer {
         self.hand_over(now);
         self.go_on_leaving(now);
         self.overlay.look_what_is_due();
-    }
-
-    fn start_waiting(&mut self, now: Moment) {
-        if !self.waiting.is_empty() && self.overlay.knows_its_range(now) {
-            for (ticket, command) in std::mem::take(&mut self.waiting) {
-                self.command(now, ticket, command);
-            }
-        }
-    }
-
-    /// Ends all commands that have not ended yet.
-    fn fail_commands(&mut self, reason: &str) {
-        for (ticket, command) in std::mem::take(&mut self.waiting) {
-            let reason = reason.to_owned();
-            self.answer(
-                ticket,
-                match command {
-                    Command::Store { name, .. }
-                    | Command::Request { name, .. }
-                    | Command::Remove { name }
-                    | Command::Inspect { name, .. }
-                    | Command::Trace { name, .. } => Answer::Failed { name, reason },
-                    _ => Answer::Unable(reason),
-                },
-            );
-        }
-        self.fail_errands(reason);
-        self.fail_listings(reason);
-        self.fail_lookups(reason);
-        self.fail_pings(reason);
-        self.fail_walks(reason);
     }
 
     /// Sends an answer or refusal; keeps it, if the same question must get the same one again.

@@ -133,11 +133,15 @@ fn user_file() -> Option<PathBuf> {
     Some(folder.join("p2p").join(FILE))
 }
 
-/// None where there is no such file.
+/// None where there is no such file; or none that we may see, as in the home of who was here before `su`.
 fn text_of(path: &Path) -> Result<Option<String>, String> {
     let unread = |error| format!("{} cannot be read: {error}", path.display());
     let file = match fs::File::open(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied) =>
+        {
+            return Ok(None);
+        }
         file => file.map_err(unread)?,
     };
     let mut text = String::new();

@@ -154,7 +154,7 @@ pub fn run(args: &StoryArgs) -> ExitCode {
             _ if !told => {}
             (true, _) => print(&json!({ "event": "minute", "report": as_json(report) }).to_string()),
             (_, true) => print(&as_csv(report)),
-            _ => print(&as_row(report)),
+            _ => print(&as_row(args, report)),
         }
         !stop.load(Ordering::Relaxed)
     });
@@ -203,10 +203,14 @@ impl StoryArgs {
     }
 }
 
-fn as_row(report: &Report) -> String {
+fn as_row(args: &StoryArgs, report: &Report) -> String {
     let minutes = report.time.as_secs() / 60;
     let seconds = report.time.as_secs() % 60;
-    let ring = if report.closed { "closed" } else { "mends" };
+    let ring = match (args.overlay, report.closed) {
+        (OverlayName::Kademlia, _) => "-",
+        (OverlayName::Ring, true) => "closed",
+        (OverlayName::Ring, false) => "mends",
+    };
     format!(
         "{minutes:>3}:{seconds:02}  {:>7}  {:>6}  {:>5}  {ring:<6}  {:<12}  {:<14}  {:>10.0}",
         report.members,
@@ -222,11 +226,17 @@ fn summary_lines(args: &StoryArgs, summary: &Summary, took: Duration) -> Vec<Str
     let report = &summary.report;
     let rate = summary.events as f64 / took.as_secs_f64();
     let faster = report.time.as_secs_f64() / took.as_secs_f64();
-    vec![
-        String::new(),
-        format!("{} peers joined, {} left; seed {}", report.joined, report.gone, args.seed),
-        format!("ring      {}", if report.closed { "closed: one circle, every neighbour right" } else { "not closed" }),
-        format!("rules     {}", summary.broken.as_deref().unwrap_or("none broken, after every event")),
+    let ring = match args.overlay {
+        OverlayName::Kademlia => None,
+        OverlayName::Ring if report.closed => Some("ring      closed: one circle, every neighbour right".to_owned()),
+        OverlayName::Ring => Some("ring      not closed".to_owned()),
+    };
+    let rules = summary.broken.as_deref().unwrap_or("none broken, after every event");
+    let rules = ring.is_some().then(|| format!("rules     {rules}"));
+    let mut lines =
+        vec![String::new(), format!("{} peers joined, {} left; seed {}", report.joined, report.gone, args.seed)];
+    lines.extend(ring.into_iter().chain(rules));
+    lines.extend([
         format!("stores    {} of {} acknowledged, {} of these lost", report.stored, report.stores, summary.lost),
         format!(
             "requests  {} of {} brought the right bytes; {} ms median, {} ms at the 99th percentile",
@@ -245,7 +255,8 @@ fn summary_lines(args: &StoryArgs, summary: &Summary, took: Duration) -> Vec<Str
             took.as_secs_f64(),
             summary.fingerprint
         ),
-    ]
+    ]);
+    lines
 }
 
 fn as_csv(report: &Report) -> String {
