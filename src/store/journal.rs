@@ -15,6 +15,7 @@
 
 use super::StoreError;
 use super::error::On as _;
+use super::opening::try_lock;
 use super::temporary::Temporary;
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -196,7 +197,7 @@ fn options() -> OpenOptions {
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
-    match file.try_lock() {
+    match try_lock(file) {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(error).on("lock", path),

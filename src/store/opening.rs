@@ -11,6 +11,13 @@ use std::fs::{self, DirBuilder, DirEntry, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// How often a lock is tried.
+const LOCK_TRIES: u32 = 20;
+/// Time between two tries. Guess: a process is started in a few milliseconds, on a busy machine in some tens.
+const LOCK_TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Makes the store's folders, where they are not there, and holds them against other processes.
 pub(super) fn claim(root: &Path) -> Result<File, StoreError> {
@@ -25,10 +32,22 @@ pub(super) fn claim(root: &Path) -> Result<File, StoreError> {
     Ok(lock)
 }
 
+/// Locks a file, or says that somebody else has, after a moment: who has just ended lets go a little later, and so does a
+/// process that is being started, until it runs its own program.
+pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_TRY_EVERY),
+            tried => return tried,
+        }
+    }
+    file.try_lock()
+}
+
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join("lock");
     let file = File::create(&path).on("open", &path)?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(root.to_owned())),
         Err(TryLockError::Error(error)) => Err(StoreError::disk("lock", &path, &error)),

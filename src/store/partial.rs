@@ -13,6 +13,7 @@ use super::StoreError;
 use super::chunk_set::ChunkSet;
 use super::error::On as _;
 use super::flusher::Flusher;
+use super::opening::try_lock;
 use super::pieces::Pieces;
 use super::sidecar::{self, Claims, Sidecar};
 use super::temporary::{Temporary, reserve};
@@ -278,7 +279,7 @@ fn lock(path: &Path, make: bool) -> io::Result<Option<File>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !make => return Ok(None),
             opened => opened?,
         };
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
