@@ -16,7 +16,7 @@ use tokio::time::timeout;
 const QUIT_WAITS: Duration = Duration::from_secs(5);
 
 /// Exit code of Ctrl-C.
-pub const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: i32 = super::INTERRUPTED as i32;
 
 /// Where words come from, and what their end means.
 pub struct Input {

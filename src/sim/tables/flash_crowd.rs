@@ -1,7 +1,7 @@
 //! Everybody wants the same file.
 
 use super::super::{Weather, World};
-use super::{Cell, Computed, Line, Order, Table, percentile};
+use super::{Cell, Computed, Line, Order, Table, joined_world, percentile};
 use crate::ground::Chance;
 use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{Answer, Ticket};
@@ -43,18 +43,8 @@ pub(super) fn table(order: Order) -> Table {
 fn line(order: Order, name: &str, kind: Kind, bytes: u64) -> Computed {
     let mut chance = Chance::seeded(!order.seed);
     let weather = Weather { uplink_bytes_per_second: Some(UPLINK), ..Weather::default() };
-    let mut world = World::new(order.seed, weather);
-    world = match kind {
-        Kind::Ring(tuning) => world.ring(tuning),
-        Kind::Kademlia(tuning) => world.kademlia(tuning),
-    };
-    let first = world.start_alone();
-    for _ in 1..PEERS {
-        world.run_for(Duration::from_millis(100));
-        world.join(first);
-    }
-    world.run_for(Duration::from_secs(60));
-    world.store(first, "wanted", bytes);
+    let mut world = joined_world(kind, order.seed, weather, PEERS, Duration::from_millis(100));
+    world.store(0, "wanted", bytes);
     world.run_for(Duration::from_secs(30));
     let before: Vec<u64> = (0..PEERS).map(|at| world.handled(at)).collect();
     let begun = world.now();

@@ -1,7 +1,7 @@
 //! Some of the peers lie.
 
-use super::super::{Malice, Weather, World};
-use super::{Cell, Computed, Line, Order, Table, mean, percentile};
+use super::super::{Malice, Weather};
+use super::{Cell, Computed, Line, Order, Table, joined_world, mean, percentile};
 use crate::ground::{Chance, Id};
 use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{Answer, LookedUp};
@@ -52,17 +52,7 @@ pub(super) fn table(order: Order) -> Table {
 
 fn line(order: Order, overlay: &str, kind: Kind, share: f64, does: &str, malice: Malice) -> Computed {
     let mut chance = Chance::seeded(!order.seed);
-    let mut world = World::new(order.seed, Weather::default());
-    world = match kind {
-        Kind::Ring(tuning) => world.ring(tuning),
-        Kind::Kademlia(tuning) => world.kademlia(tuning),
-    };
-    let first = world.start_alone();
-    for _ in 1..PEERS {
-        world.run_for(Duration::from_millis(100));
-        world.join(first);
-    }
-    world.run_for(Duration::from_secs(60));
+    let mut world = joined_world(kind, order.seed, Weather::default(), PEERS, Duration::from_millis(100));
     let liars: Vec<bool> = (0..PEERS).map(|_| chance.happens(share)).collect();
     (0..PEERS).filter(|at| liars[*at]).for_each(|at| world.turn(at, malice));
     world.run_for(BEGIN_AFTER);

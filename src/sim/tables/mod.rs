@@ -12,7 +12,10 @@ mod partition;
 mod path_length;
 mod restless;
 
+use super::{Weather, World};
+use crate::overlay::Kind;
 use std::fmt;
+use std::time::Duration;
 
 /// The tables there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +145,27 @@ pub fn table(name: Name, order: Order) -> Table {
         Name::FlashCrowd => flash_crowd::table(order),
         Name::Hostile => hostile::table(order),
     }
+}
+
+/// A world of this overlay.
+fn world_of(kind: Kind, seed: u64, weather: Weather) -> World {
+    let world = World::new(seed, weather);
+    match kind {
+        Kind::Ring(tuning) => world.ring(tuning),
+        Kind::Kademlia(tuning) => world.kademlia(tuning),
+    }
+}
+
+/// One in which so many have joined through the first, one after the other, and a minute has passed.
+fn joined_world(kind: Kind, seed: u64, weather: Weather, peers: usize, join_every: Duration) -> World {
+    let mut world = world_of(kind, seed, weather);
+    let first = world.start_alone();
+    for _ in 1..peers {
+        world.run_for(join_every);
+        world.join(first);
+    }
+    world.run_for(Duration::from_secs(60));
+    world
 }
 
 fn aim(what: impl Into<String>, reached: bool) -> Aim {

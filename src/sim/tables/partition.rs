@@ -1,7 +1,7 @@
 //! A network cut in two, and healed.
 
 use super::super::{PeerIndex, Weather, World};
-use super::{Cell, Computed, Line, Order, Table, aim};
+use super::{Cell, Computed, Line, Order, Table, aim, joined_world};
 use crate::ground::Chance;
 use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{Answer, Ticket};
@@ -36,17 +36,7 @@ pub(super) fn table(order: Order) -> Table {
 
 fn line(order: Order, name: &str, kind: Kind, peers: usize) -> Computed {
     let mut chance = Chance::seeded(!order.seed);
-    let mut world = World::new(order.seed, Weather::default());
-    world = match kind {
-        Kind::Ring(tuning) => world.ring(tuning),
-        Kind::Kademlia(tuning) => world.kademlia(tuning),
-    };
-    let first = world.start_alone();
-    for _ in 1..peers {
-        world.run_for(Duration::from_millis(200));
-        world.join(first);
-    }
-    world.run_for(Duration::from_secs(60));
+    let mut world = joined_world(kind, order.seed, Weather::default(), peers, Duration::from_millis(200));
     let mut stores = store(&mut world, &mut chance, peers, "before", |_| true);
     let side: Vec<bool> = (0..peers).map(|_| chance.happens(0.5)).collect();
     world.partition(|at| side[at]);

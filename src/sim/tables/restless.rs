@@ -2,7 +2,7 @@
 
 use super::super::churn::{Churn, Departure, Flow, anybody};
 use super::super::{PeerIndex, Weather, World};
-use super::{mean, percentile};
+use super::{mean, percentile, world_of};
 use crate::ground::{Chance, Id, Moment};
 use crate::overlay::Kind;
 use crate::peer::{Answer, LookedUp, Ticket};
@@ -76,11 +76,7 @@ struct Run {
 impl Restless {
     /// Lets it happen.
     pub fn run(self) -> Lookups {
-        let world = World::new(self.seed, self.weather).ping_every(self.ping_interval);
-        let world = match self.kind {
-            Kind::Ring(tuning) => world.ring(tuning),
-            Kind::Kademlia(tuning) => world.kademlia(tuning),
-        };
+        let world = world_of(self.kind, self.seed, self.weather).ping_every(self.ping_interval);
         let chance = Chance::seeded(!self.seed);
         Run { plan: self, world, chance, open: Vec::new(), traces: Vec::new(), failed: 0 }.run()
     }
