@@ -180,7 +180,7 @@ impl Peer {
 
     /// Nobody else is known to hold it.
     fn is_last_copy(&self, file: &Holding) -> bool {
-        self.shelf.get(file).is_some_and(|(_, note)| note.confirmed.is_empty())
+        self.shelf.get(file).is_some_and(|(_, note)| note.is_last_copy())
     }
 
     /// Looks at the files now due: who of their keepers is to be asked, and which need not be ours any more.
@@ -249,14 +249,15 @@ impl Peer {
     /// It said that it holds this, or what ends it.
     pub(super) fn confirmed(&mut self, now: Moment, by: Id, file: &Holding) {
         if let Some((_, note)) = self.shelf.get_mut(file) {
-            note.confirmed.insert(by);
+            note.confirm(by);
             self.look_again(now, file.key);
         }
     }
 
     /// It said that it does not hold this.
     pub(super) fn lacks(&mut self, now: Moment, by: Contact, file: &Holding) {
-        let Some((_, note)) = self.shelf.get(file) else { return };
+        let Some((_, note)) = self.shelf.get_mut(file) else { return };
+        note.doubted.remove(&by.id);
         if note.spare_until > now && self.leaving.is_none() {
             self.handover.agenda.insert((note.spare_until, file.key));
         } else if !self.handover.wanted.contains(&(by, *file)) {

@@ -18,6 +18,8 @@ pub(super) struct Shelf {
 pub(super) struct Note {
     /// Peers that said they hold it, or a later one that ends it.
     pub confirmed: BTreeSet<Id>,
+    /// Peers that said so before all were to be asked again, and have not said otherwise since.
+    pub doubted: BTreeSet<Id>,
     /// When its time is over.
     pub expires: Moment,
     /// No new copy is made before: who had one may only be away for a moment.
@@ -26,7 +28,28 @@ pub(super) struct Note {
 
 impl Note {
     pub fn until(expires: Moment) -> Note {
-        Note { confirmed: BTreeSet::new(), expires, spare_until: Moment::START }
+        Note { confirmed: BTreeSet::new(), doubted: BTreeSet::new(), expires, spare_until: Moment::START }
+    }
+
+    /// This peer said that it holds it.
+    pub fn confirm(&mut self, by: Id) {
+        self.doubted.remove(&by);
+        self.confirmed.insert(by);
+    }
+
+    /// Nobody else is believed to hold it.
+    pub fn is_last_copy(&self) -> bool {
+        self.confirmed.is_empty() && self.doubted.is_empty()
+    }
+
+    /// This peer does not hold it. True: it was believed to.
+    fn strike(&mut self, who: Id) -> bool {
+        self.doubted.remove(&who) | self.confirmed.remove(&who)
+    }
+
+    /// All are to be asked again.
+    fn doubt(&mut self) {
+        self.doubted.append(&mut self.confirmed);
     }
 }
 
@@ -148,14 +171,14 @@ impl Shelf {
     /// `peer` is gone, and what it confirmed with it. While two copies at least are left, it has until then to come back.
     pub fn distrust(&mut self, peer: Id, spare_until: impl Fn(&Manifest) -> Moment) {
         for (manifest, note) in self.held.values_mut().flat_map(Versions::iter_mut) {
-            if note.confirmed.remove(&peer) {
-                note.spare_until = if note.confirmed.is_empty() { Moment::START } else { spare_until(manifest) };
+            if note.strike(peer) {
+                note.spare_until = if note.is_last_copy() { Moment::START } else { spare_until(manifest) };
             }
         }
     }
 
-    /// Nothing is confirmed any more: everybody is to be asked again.
+    /// Everybody is to be asked again about everything.
     pub fn doubt_all(&mut self) {
-        self.held.values_mut().flat_map(Versions::iter_mut).for_each(|(_, note)| note.confirmed.clear());
+        self.held.values_mut().flat_map(Versions::iter_mut).for_each(|(_, note)| note.doubt());
     }
 }
