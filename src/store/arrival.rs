@@ -5,7 +5,7 @@ use super::pieces::PieceHasher;
 use super::temporary::Temporary;
 use super::{PourError, StoreError};
 use crate::ground::Content;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,9 +28,14 @@ impl Arrival {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).on("write", destination);
         }
         let file = create_beside(destination).on("write", destination)?;
-        // So that no sweep takes it for a leftover. Nobody else has its name.
-        let _ = file.file().try_lock();
         Ok(Arrival { file, destination: destination.to_owned(), hasher: PieceHasher::default() })
+    }
+
+    /// Puts bytes that are all here at `destination`, as a whole. On return they would survive a power cut.
+    pub fn of(destination: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = create_beside(destination).on("write", destination)?;
+        let written = file.file().write_all(bytes).and_then(|()| file.sync());
+        written.and_then(|()| file.place(destination)).on("write", destination)
     }
 
     /// How many bytes are here.
@@ -93,7 +98,12 @@ fn create_beside(destination: &Path) -> io::Result<Temporary> {
         match Temporary::create(path) {
             // Left by a process that was killed and had our number.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result,
+            created => {
+                let file = created?;
+                // So that no sweep takes it for a leftover. Nobody else has its name.
+                let _ = file.file().try_lock();
+                return Ok(file);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Getting content from those who have it: from one after the other where it is short, else from all at once, each in a
 //! thread of its own. Which chunks each is asked for is decided in [`swarm`](super::swarm).
 
+mod small;
 mod source;
 
 use super::bytes::read_into;
@@ -71,6 +72,9 @@ pub fn take(
     exchange: &Exchange,
     tell: &(dyn Fn(Told) + Sync),
 ) -> Result<(), MoveError> {
+    if chunk_count(order.content.len_bytes) == 1 {
+        return small::take_small(order, holders, lines, exchange, tell);
+    }
     let place = Place::beside(order.destination, &order.content);
     let found = Partial::resume(&place, &order.content).map(Arc::new);
     let taking = Taking {
@@ -231,11 +235,7 @@ impl<'t> Taking<'t> {
         let Order { name, content, me, port, .. } = self.order;
         ask(line, &Question::Get(Get { name: (*name).clone(), content: Some(*content), from: *me, port: *port }))?;
         let (bits, takers) = match read_reply(line)? {
-            Reply::Here { len_bytes, .. } if len_bytes == content.len_bytes && chunk_count(len_bytes) == 1 => {
-                self.take_small(source, line)?;
-                return Ok(((), AfterTalk::Reuse));
-            }
-            Reply::Holds { bits, takers } if chunk_count(content.len_bytes) > 1 => (bits, takers),
+            Reply::Holds { bits, takers } => (bits, takers),
             Reply::Here { .. } => return Err(MoveError::Damaged),
             _ => return Err(out_of_turn()),
         };
@@ -258,24 +258,6 @@ impl<'t> Taking<'t> {
             state.streams.insert(source.id, heard);
         }
         Ok(!state.over)
-    }
-
-    fn take_small(&self, source: Source, line: &mut TcpStream) -> Result<(), MoveError> {
-        self.tell_receiving(source);
-        let content = self.order.content;
-        let mut buffer = Vec::new();
-        read_into(line, &mut buffer, content.len_bytes, &self.exchange.downlink)?;
-        let pieces = Pieces::single(content).expect("one chunk needs no list");
-        if !pieces.verify(0, &buffer) {
-            return Err(MoveError::Damaged);
-        }
-        let partial = Arc::new(Partial::open(&self.place, &pieces)?);
-        partial.accept(0, &buffer)?;
-        self.begin_with(partial);
-        // Its own line is as good as new.
-        self.state().streams.remove(&source.id);
-        self.end();
-        Ok(())
     }
 
     /// The file that is filled. Whoever comes first brings the list.

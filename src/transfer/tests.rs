@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 use tempfile::{TempDir, tempdir};
 
@@ -295,14 +295,16 @@ fn a_refusal_is_heard() {
 enum Manner {
     /// It gives it.
     Honest,
-    /// It waits so many milliseconds before each answer.
-    Slow(u64),
     /// It says nothing before all that wait so have been asked, and is slow then.
     Together(Arc<Barrier>),
     /// It dies after so many bytes.
     Dies(u64),
     /// It has wrong bytes.
     Lies,
+    /// It has wrong bytes, and opens this when it is asked for them.
+    LiesFirst(Arc<OnceLock<()>>),
+    /// It says nothing before this is open, and is slow then.
+    After(Arc<OnceLock<()>>),
     /// It has a part of it, and gets no more.
     Part(Arc<Partial>),
     /// It does not have it.
@@ -337,8 +339,7 @@ impl Read for Mannered {
 impl Write for Mannered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.manner {
-            Manner::Slow(millis) => thread::sleep(Duration::from_millis(millis)),
-            Manner::Together(_) => thread::sleep(Duration::from_millis(5)),
+            Manner::Together(_) | Manner::After(_) => thread::sleep(Duration::from_millis(5)),
             Manner::Dies(after) if self.sent.load(Ordering::Relaxed) > after => {
                 self.stream.shutdown(Shutdown::Both)?;
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -413,12 +414,20 @@ fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
             Manner::Missing | Manner::Stalls => None,
             Manner::Part(partial) => Some(Served::Growing(partial.clone())),
             Manner::Lies => Some(whole(&vec![b'x'; bytes.len()])),
-            Manner::Honest | Manner::Slow(_) | Manner::Dies(_) | Manner::Together(_) if get.content.is_none() => {
+            Manner::LiesFirst(gate) => {
+                gate.get_or_init(|| ());
+                Some(whole(&vec![b'x'; bytes.len()]))
+            }
+            Manner::Honest | Manner::Dies(_) | Manner::Together(_) | Manner::After(_) if get.content.is_none() => {
                 Some(Served::Lying { file: file(bytes), len_bytes: bytes.len() as u64 })
             }
-            Manner::Honest | Manner::Slow(_) | Manner::Dies(_) => Some(whole(bytes)),
+            Manner::Honest | Manner::Dies(_) => Some(whole(bytes)),
             Manner::Together(all) => {
                 all.wait();
+                Some(whole(bytes))
+            }
+            Manner::After(gate) => {
+                gate.wait();
                 Some(whole(bytes))
             }
         };
@@ -514,7 +523,10 @@ fn long_content_comes_from_all_holders_at_once_and_short_content_from_one() {
 fn one_that_dies_and_one_that_lies_cost_little_and_are_told() {
     let bytes = good(20 << 20);
     let (_dir, destination) = destination();
-    let holders = Holders::of(&bytes, &[Manner::Lies, Manner::Dies(3 << 20), Manner::Slow(1)]);
+    // The good one is not to be done before the liar is asked.
+    let lied = Arc::default();
+    let manners = [Manner::LiesFirst(Arc::clone(&lied)), Manner::Dies(3 << 20), Manner::After(lied)];
+    let holders = Holders::of(&bytes, &manners);
     let Taken { outcome, told } = take_to(&destination, &bytes, &holders.contacts, &exchange());
     assert_eq!(outcome, Ok(()));
     let failed: Vec<&Told> = told.iter().filter(|told| matches!(told, Told::Failed(..))).collect();
