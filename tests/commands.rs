@@ -45,6 +45,47 @@ fn standard_input_is_stored_and_standard_output_has_the_bytes_alone() {
 }
 
 #[test]
+fn many_files_go_in_and_come_out_with_one_command_each() {
+    let network = Network::three();
+    let names: Vec<String> = (0..40).map(|at| format!("{at}.jpg")).collect();
+    let words: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (at, name) in names.iter().enumerate() {
+        network.write(name, &noise(1000 * at, at as u64));
+    }
+    let stored = network.p2p(&[&["store"], &words[..]].concat()).with(0);
+    assert_eq!(stored.iter().filter(|line| line.starts_with("stored ") && line.contains("   3 of 3   ")).count(), 40);
+    fs::create_dir(network.here.join("photos")).unwrap();
+    let got = network.p2p(&[&["request", "-o", "photos", "--peer", "5"], &words[..]].concat()).with(0);
+    assert_eq!(got.iter().filter(|line| line.starts_with("fetched ")).count(), 40, "{got:?}");
+    for name in &names {
+        assert_eq!(network.read(&format!("photos/{name}")), network.read(name), "{name}");
+    }
+
+    // One that is not there keeps the others from nothing, and decides how it ends.
+    let got = network.p2p(&["request", "1.jpg", "absent.jpg", "2.jpg"]);
+    assert_eq!((got.code, got.out.lines().count()), (3, 2), "{}", got.err);
+    assert!(got.err.contains("absent.jpg") && got.err.ends_with("1 of 3 files failed\n"), "{}", got.err);
+    let got = network.p2p(&["request", "1.jpg", "absent.jpg", "--json"]);
+    let lines: Vec<String> = got.out.lines().map(str::to_owned).collect();
+    let codes: Vec<String> = objects(&lines).iter().map(|object| object["event"].to_string()).collect();
+    assert_eq!(codes.iter().filter(|event| *event == "\"error\"").count(), 2, "{codes:?}");
+    assert_eq!(got.code, 3);
+
+    for words in [
+        &["store", "1.jpg", "2.jpg", "--name", "both"][..],
+        &["store", "1.jpg", "-", "--name", "both"],
+        &["store", "1.jpg", "photos/1.jpg"],
+        &["request", "1.jpg", "1.jpg"],
+        &["request", "1.jpg", "2.jpg", "-o", "-"],
+        &["request", "1.jpg", "2.jpg", "-o", "absent"],
+        &["request", "1.jpg", "2.jpg", "--version", "1"],
+    ] {
+        assert_eq!(network.p2p(words).code, 2, "{words:?}");
+    }
+    network.is_clean();
+}
+
+#[test]
 fn names_may_have_blanks_letters_of_any_script_and_a_dash_before_them() {
     let network = Network::three();
     for name in ["my long name.pdf", "Übung 3 – Lösung.pdf", "-dash", "--json", "4103"] {
@@ -102,7 +143,7 @@ fn a_sealed_file_opens_for_its_key_alone() {
 
     let sealed = network.p2p(&["request", "diary.txt", "-o", "sealed"]);
     assert_eq!(sealed.code, 0);
-    assert!(sealed.err.contains("the file is sealed"), "{}", sealed.err);
+    assert!(sealed.err.contains("diary.txt is sealed"), "{}", sealed.err);
     assert!(network.read("sealed").starts_with(b"p2p sealed"));
     network.p2p(&["request", "diary.txt", "--decrypt", "-o", "not"]).failed(2, "no terminal to ask for a passphrase");
     network.is_clean();

@@ -9,6 +9,7 @@ use std::time::Duration;
 const STORE: &str = "\
 Examples:
   p2p store report.pdf                       Keeps a file in the network, under its own name
+  p2p store *.jpg                            Many files, some of them at once
   tar c photos | p2p store - --name photos.tar
   p2p store diary.txt --encrypt              Asks for a passphrase: its keepers learn only how long the file is
   p2p store diary.txt --encrypt --key-file my.key --hide-name";
@@ -17,6 +18,7 @@ const REQUEST: &str = "\
 Examples:
   p2p request report.pdf                     Brings it here, as received_report.pdf
   p2p request report.pdf -o copy.pdf
+  p2p request a.jpg b.jpg c.jpg -o photos/   Many files, some of them at once
   p2p request photos.tar -o - | tar x
   p2p request report.pdf --version 1         An earlier version
   p2p request diary.txt --decrypt            Asks for the passphrase, if the file is sealed";
@@ -142,14 +144,15 @@ pub struct KeyOptions {
     pub key_file: Option<PathBuf>,
 }
 
-/// A file to be kept.
+/// Files to be kept.
 #[derive(Args, Debug)]
 #[command(before_help = STORE)]
 pub struct Store {
-    /// The file; - reads standard input
-    pub file: PathBuf,
-    /// Its name in the network [default: its own]
-    #[arg(long, required_if_eq("file", "-"))]
+    /// The files; - reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Its name in the network, of one file [default: its own]
+    #[arg(long, required_if_eq("files", "-"))]
     pub name: Option<String>,
     /// Seconds that it is kept [default: until it is removed]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -166,16 +169,18 @@ pub struct Store {
     pub asking: Asking,
 }
 
-/// A file to be brought here.
+/// Files to be brought here.
 #[derive(Args, Debug)]
 #[command(before_help = REQUEST)]
 pub struct Request {
-    /// Its name
-    pub name: String,
-    /// Where to put it; - writes standard output [default: received_NAME, here]
+    /// Their names
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Where to put it: a file or a folder, of many files a folder; - writes standard output [default: received_NAME,
+    /// here]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Which version [default: the latest]
+    /// Which version, of one file [default: the latest]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub version: Option<u64>,
     /// Unseal it, and fail if it is not sealed. A sealed file is unsealed without this too, where a key is given or
@@ -310,6 +315,22 @@ impl Client {
             Client::Request(request) if request.asking.json && request.output.as_deref() == Some(Path::new("-")) => {
                 Err("--json and -o - both write to standard output: leave out one of them".to_owned())
             }
+            Client::Store(store) if store.files.len() > 1 && store.name.is_some() => {
+                Err("--name is of one file: store them one by one, or under their own names".to_owned())
+            }
+            Client::Store(store) if store.files.len() > 1 && store.files.iter().any(|file| file == Path::new("-")) => {
+                Err("standard input is stored alone, with --name".to_owned())
+            }
+            Client::Request(request) if request.names.len() > 1 => match &request.output {
+                _ if request.version.is_some() => Err("--version is of one file: request them one by one".to_owned()),
+                Some(output) if output == Path::new("-") => {
+                    Err("standard output takes one file: give a folder with -o".to_owned())
+                }
+                Some(output) if !output.is_dir() => {
+                    Err(format!("{} is no folder: many files go into one that is there", output.display()))
+                }
+                Some(_) | None => Ok(()),
+            },
             Client::Store(_)
             | Client::Request(_)
             | Client::Rm(_)

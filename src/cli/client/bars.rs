@@ -23,6 +23,8 @@ struct Shown {
     colours: bool,
     /// How many bytes it is of; none: a wheel.
     total: Option<u64>,
+    /// Of many files only their number is shown.
+    counts: bool,
 }
 
 /// From now on it may be shown, if somebody sits there.
@@ -36,7 +38,7 @@ pub fn open(json: bool, color: Color) {
         Color::Never => false,
     };
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    *line() = Some(Shown { bar, colours, total: None });
+    *line() = Some(Shown { bar, colours, total: None, counts: false });
 }
 
 /// Takes it away: something else is to be said, or all is over.
@@ -46,11 +48,22 @@ pub fn close() {
     }
 }
 
+/// From now on so many of so many files are shown, and nothing of each.
+pub fn count(done: usize, total: usize) {
+    if let Some(shown) = &mut *line() {
+        shown.counts = true;
+        shown.count_of(total as u64);
+        shown.bar.set_position(done as u64);
+    }
+}
+
 /// Shows what goes on. False: nobody watches.
 pub fn show(object: &Object) -> bool {
     let mut line = line();
     let Some(shown) = &mut *line else { return false };
     match object {
+        Object::Progress { .. } if shown.counts => {}
+        Object::Phase(phase) if shown.counts => return words(phase).is_some(),
         Object::Progress { file, bytes, total, bytes_per_s, eta_s } => {
             shown.bar_of(*total);
             shown.bar.set_position(*bytes);
@@ -89,12 +102,28 @@ impl Shown {
         if self.total == Some(total) && !self.bar.is_finished() {
             return;
         }
-        let (filled, rest) = if self.colours { (".green", "dim") } else { ("", "") };
-        let colours = if rest.is_empty() { String::new() } else { format!("{filled}/{rest}") };
+        let colours = self.colours_of_bars();
         let template = format!("{{prefix}}  {}  {{bar:20{colours}}}  {{percent:>3}} %  {{msg}}", size(total));
         self.restart(&template);
         self.bar.set_length(total);
         self.total = Some(total);
+    }
+
+    /// `7 of 20 files  ━━━━━━━━━━━━━━━━━━━━  3 s left`
+    fn count_of(&mut self, total: u64) {
+        if self.total == Some(total) && !self.bar.is_finished() {
+            return;
+        }
+        let elapsed = self.bar.elapsed();
+        self.restart(&format!("{{pos}} of {{len}} files  {{bar:20{}}}  {{eta}} left", self.colours_of_bars()));
+        // Where a line was said between, it goes on where it was.
+        self.bar = self.bar.clone().with_elapsed(elapsed);
+        self.bar.set_length(total);
+        self.total = Some(total);
+    }
+
+    fn colours_of_bars(&self) -> &'static str {
+        if self.colours { ".green/dim" } else { "" }
     }
 
     fn wheel(&mut self, words: String) {

@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::task;
@@ -22,6 +23,8 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 pub struct Link {
     plate: Plate,
     runtime: Handle,
+    /// Connections that nobody uses just now.
+    idle: Mutex<Vec<Wire>>,
     /// What it tells is shown as it is.
     pub json: bool,
 }
@@ -38,12 +41,12 @@ impl Link {
     /// Finds the peer that is meant.
     pub fn find(asking: &Asking, runtime: &Handle) -> Result<Link, Trouble> {
         let plate = runtime.block_on(find::find(asking.peer.as_deref()))?;
-        Ok(Link { plate, runtime: runtime.clone(), json: asking.json })
+        Ok(Link { plate, runtime: runtime.clone(), idle: Mutex::default(), json: asking.json })
     }
 
     /// To a peer that is found already, for people.
     pub fn to(plate: Plate, runtime: Handle) -> Link {
-        Link { plate, runtime, json: false }
+        Link { plate, runtime, idle: Mutex::default(), json: false }
     }
 
     /// How people call it.
@@ -79,7 +82,14 @@ impl Link {
     }
 
     fn ask(&self, method: Method, route: &str, body: Vec<u8>, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
-        self.runtime.block_on(Wire::new(self.plate.clone()).ask(method, route, body, each))
+        let mut wire = self.idle().pop().unwrap_or_else(|| Wire::new(self.plate.clone()));
+        let outcome = self.runtime.block_on(wire.ask(method, route, body, each));
+        self.idle().push(wire);
+        outcome
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Wire>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

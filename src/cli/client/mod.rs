@@ -5,6 +5,7 @@ mod find;
 mod keys;
 mod link;
 mod looking;
+mod many;
 mod passing;
 mod request;
 mod show;
@@ -21,6 +22,7 @@ use crate::store::seal::SealKey;
 use crate::web::schema::{Code, Object, Outcome, Trouble};
 pub use link::{Link, Wire};
 pub use passing::Passing;
+use std::collections::BTreeSet;
 use std::future;
 use std::io::{self, Write as _};
 use std::path::{self, Path, PathBuf};
@@ -165,6 +167,18 @@ fn late(limit: Duration) -> Trouble {
 /// A name, checked before anybody is asked.
 fn name_of(text: &str) -> Result<FileName, Trouble> {
     FileName::parse(text).map_err(|error| Trouble::new(Code::Refused, error))
+}
+
+/// Fails where two of the names are the same.
+fn distinct<'n>(names: impl Iterator<Item = &'n FileName>) -> Result<(), Trouble> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            let message = format!("two of the files are called {name} in the network: take them one after the other");
+            return Err(Trouble::new(Code::Usage, message));
+        }
+    }
+    Ok(())
 }
 
 /// The same path for whoever works in another folder.

@@ -3,7 +3,7 @@
 use super::link::Link;
 use super::passing::Passing;
 use super::store::check_space;
-use super::{absolute, failed, keys, name_of, show};
+use super::{absolute, distinct, failed, keys, many, name_of, show};
 use crate::cli::args::client::{Asking, Request};
 use crate::ground::FileName;
 use crate::live::Folders;
@@ -15,40 +15,101 @@ use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// What the file is called while it arrives, and while it is unsealed.
-const ARRIVING: &str = "arriving";
-const UNSEALED: &str = "unsealed";
-
-/// Brings a file here.
+/// Brings files here.
 pub fn request(request: &Request, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let name = name_of(&request.name)?;
+    let mut wanted = Vec::new();
+    for (number, name) in request.names.iter().enumerate() {
+        let name = name_of(name)?;
+        let target = Target::of(request.output.as_deref(), &name)?;
+        wanted.push(Wanted { number, name, target });
+    }
+    distinct(wanted.iter().map(|wanted| &wanted.name))?;
+    let alone = wanted.len() == 1;
     let mut key = keys::given(&request.key)?;
-    if key.is_none() && request.hide_name {
+    // Asked for once, and not by each of many.
+    if key.is_none() && (request.hide_name || request.decrypt && !alone) {
         key = Some(keys::asked(false)?);
     }
-    let target = Target::of(request.output.as_deref(), &name)?;
-    let passing = target.passing()?;
-    let link = link(&request.asking)?;
+    // All go to the same folder.
+    let passing = wanted[0].target.passing()?;
+    let bringing = Bringing { request, alone, key, passing, link: link(&request.asking)? };
+    many::each(&wanted, bringing.link.json, |wanted| bringing.bring(wanted))
+}
 
-    let arriving = passing.file(ARRIVING);
-    let hidden = key.as_ref().filter(|_| request.hide_name).map(|key| key.hidden_name(&name));
-    let wire_name = hidden.transpose().map_err(keys::trouble)?.unwrap_or_else(|| name.clone());
-    let path = arriving.to_str().ok_or_else(|| Trouble::new(Code::Refused, "this folder's path is no text"))?;
-    let wish = RequestWish { name: wire_name.to_string(), version: request.version, path: path.to_owned() };
-    let mut from = None;
-    let outcome = link.post("/v1/request", &wish, |line| match line.object {
-        // Told when it is where it is wanted.
-        Some(Object::Fetched { from: holder, .. }) => from = Some(holder.clone()),
-        _ => link.show(&line, |_| Vec::new()),
-    })?;
+/// A file that is wanted.
+struct Wanted {
+    /// Which of them it is.
+    number: usize,
+    name: FileName,
+    target: Target,
+}
 
-    let mut file = File::open(&arriving).map_err(|error| failed(format!("what arrived cannot be read: {error}")))?;
-    let key = opening_key(request, key, &mut file)?;
-    let len_bytes = target.deliver(&passing, file, key.as_ref())?;
-    if let Some(from) = from {
-        tell(&link, &name, &target, &from, len_bytes);
+/// What all files have in common.
+struct Bringing<'r> {
+    request: &'r Request,
+    /// It is only one.
+    alone: bool,
+    key: Option<SealKey>,
+    passing: Passing,
+    link: Link,
+}
+
+/// What opens a file.
+enum Opening<'k> {
+    /// Nothing: it is not sealed, or wanted as it is.
+    Nothing,
+    With(&'k SealKey),
+    /// What somebody at the terminal types.
+    Asked,
+}
+
+impl Bringing<'_> {
+    fn bring(&self, Wanted { number, name, target }: &Wanted) -> Result<Outcome, Trouble> {
+        let arriving = self.passing.file(&format!("{number}-arriving"));
+        let hidden = self.key.as_ref().filter(|_| self.request.hide_name).map(|key| key.hidden_name(name));
+        let wire_name = hidden.transpose().map_err(keys::trouble)?.unwrap_or_else(|| name.clone());
+        let path = arriving.to_str().ok_or_else(|| Trouble::new(Code::Refused, "this folder's path is no text"))?;
+        let wish = RequestWish { name: wire_name.to_string(), version: self.request.version, path: path.to_owned() };
+        let mut from = None;
+        let outcome = self.link.post("/v1/request", &wish, |line| match line.object {
+            // Told when it is where it is wanted.
+            Some(Object::Fetched { from: holder, .. }) => from = Some(holder.clone()),
+            _ => self.link.show(&line, |_| Vec::new()),
+        })?;
+
+        let mut file =
+            File::open(&arriving).map_err(|error| failed(format!("what arrived cannot be read: {error}")))?;
+        let asked;
+        let key = match self.opening(name, &mut file)? {
+            Opening::Nothing => None,
+            Opening::With(key) => Some(key),
+            Opening::Asked => {
+                asked = keys::asked(false)?;
+                Some(&asked)
+            }
+        };
+        let len_bytes = target.deliver(&arriving, file, key)?;
+        if let Some(from) = from {
+            tell(&self.link, name, target, &from, len_bytes);
+        }
+        Ok(outcome)
     }
-    Ok(outcome)
+
+    fn opening(&self, name: &FileName, file: &mut File) -> Result<Opening<'_>, Trouble> {
+        let unread = |error: io::Error| failed(format!("what arrived cannot be read: {error}"));
+        let decrypt = self.request.decrypt;
+        match (is_sealed(file).map_err(unread)?, &self.key) {
+            (false, _) if decrypt => Err(keys::trouble(SealError::NotSealed).hint("request it without --decrypt")),
+            (false, _) => Ok(Opening::Nothing),
+            (true, Some(key)) => Ok(Opening::With(key)),
+            (true, None) if decrypt || self.alone && io::stdin().is_terminal() => Ok(Opening::Asked),
+            (true, None) => {
+                let opens = "--passphrase-file or --key-file opens it";
+                show::aside(&format!("{name} is sealed, and delivered so: {opens}"));
+                Ok(Opening::Nothing)
+            }
+        }
+    }
 }
 
 /// Where the bytes are wanted.
@@ -94,11 +155,11 @@ impl Target {
     }
 
     /// Puts what arrived there, unsealed if there is a key. Returns its length.
-    fn deliver(&self, passing: &Passing, mut file: File, key: Option<&SealKey>) -> Result<u64, Trouble> {
+    fn deliver(&self, arriving: &Path, mut file: File, key: Option<&SealKey>) -> Result<u64, Trouble> {
         match self {
             Target::Output => {
                 // From here on it has no name that could stay behind.
-                let _ = fs::remove_file(passing.file(ARRIVING));
+                let _ = fs::remove_file(arriving);
                 let mut output = io::stdout().lock();
                 let copied = copy(&mut file, &mut output, key)?;
                 output.flush().map_err(|error| keys::trouble(SealError::Sink(error)))?;
@@ -106,8 +167,8 @@ impl Target {
             }
             Target::File(path) => {
                 let whole = match key {
-                    None => passing.file(ARRIVING),
-                    Some(_) => unseal_into(passing.file(UNSEALED), &mut file, key)?,
+                    None => arriving.to_owned(),
+                    Some(_) => unseal_into(arriving.with_extension("unsealed"), &mut file, key)?,
                 };
                 let len_bytes = fs::metadata(&whole).map_err(failed)?.len();
                 let misplaced = |error: io::Error| failed(format!("cannot write {}: {error}", path.display()));
@@ -131,21 +192,6 @@ fn copy(file: &mut File, sink: &mut impl io::Write, key: Option<&SealKey>) -> Re
     match key {
         Some(key) => Unsealed::open(file, key).and_then(|mut unsealed| unsealed.copy_to(sink)).map_err(keys::trouble),
         None => io::copy(file, sink).map_err(failed),
-    }
-}
-
-/// What opens the file: nothing where it is not sealed, or where it is wanted as it is.
-fn opening_key(request: &Request, key: Option<SealKey>, file: &mut File) -> Result<Option<SealKey>, Trouble> {
-    let unread = |error: io::Error| failed(format!("what arrived cannot be read: {error}"));
-    match (is_sealed(file).map_err(unread)?, key) {
-        (false, _) if request.decrypt => Err(keys::trouble(SealError::NotSealed).hint("request it without --decrypt")),
-        (false, _) => Ok(None),
-        (true, Some(key)) => Ok(Some(key)),
-        (true, None) if request.decrypt || io::stdin().is_terminal() => keys::asked(false).map(Some),
-        (true, None) => {
-            show::aside("the file is sealed, and delivered so: --passphrase-file or --key-file opens it");
-            Ok(None)
-        }
     }
 }
 

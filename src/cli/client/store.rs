@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::passing::Passing;
-use super::{absolute, failed, keys, name_of, show};
+use super::{absolute, distinct, failed, keys, many, name_of, show};
 use crate::cli::args::client::{Asking, Store};
 use crate::ground::FileName;
 use crate::store::seal::{SealKey, seal};
@@ -20,16 +20,30 @@ fn sealed_bytes(len_bytes: u64) -> u64 {
     len_bytes + len_bytes.div_ceil(1 << 16).max(1) * 16 + 99
 }
 
-/// Stores a file, or standard input.
+/// Stores files, or standard input.
 pub fn store(store: &Store, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let given = Given::open(&store.file)?;
-    let name = name_in_network(store)?;
+    let mut files = Vec::new();
+    for path in &store.files {
+        // All are looked at before the first is stored.
+        Given::open(path)?;
+        files.push((path, name_in_network(store, path)?));
+    }
+    distinct(files.iter().map(|(_, name)| name))?;
     let key = sealing_key(store)?;
     let link = link(&store.asking)?;
+    many::each(&files, link.json, |(path, name)| store_one(store, path, name, key.as_ref(), &link))
+}
 
-    let hidden = key.as_ref().filter(|_| store.hide_name).map(|key| key.hidden_name(&name));
+fn store_one(
+    store: &Store,
+    path: &Path,
+    name: &FileName,
+    key: Option<&SealKey>,
+    link: &Link,
+) -> Result<Outcome, Trouble> {
+    let hidden = key.filter(|_| store.hide_name).map(|key| key.hidden_name(name));
     let wire_name = hidden.transpose().map_err(keys::trouble)?.unwrap_or_else(|| name.clone());
-    let (path, _passing) = given.into_path(key.as_ref(), &wire_name)?;
+    let (path, _passing) = Given::open(path)?.into_path(key, &wire_name)?;
     let path = path.to_str().ok_or_else(|| {
         Trouble::new(Code::Refused, "the file's path is no text: rename it, or store it from standard input")
     })?;
@@ -87,8 +101,8 @@ impl Given {
     }
 }
 
-fn name_in_network(store: &Store) -> Result<FileName, Trouble> {
-    match (&store.name, store.file.file_name()) {
+fn name_in_network(store: &Store, path: &Path) -> Result<FileName, Trouble> {
+    match (&store.name, path.file_name()) {
         (Some(name), _) => name_of(name),
         (None, Some(last)) => name_of(&last.to_string_lossy()),
         (None, None) => Err(Trouble::new(Code::Usage, "this path has no name at its end: say one with --name")),
