@@ -1,21 +1,18 @@
 """Many small files from one process to another: each is stored, the keeper starts again, each is fetched.
 
-    python3 bench/files/small.py [--files 10000] [--bytes 10000] [--threads 16]
+    python3 bench/files/small.py [--files 10000] [--bytes 10000]
 
-Two peers in a ring, one copy of each file; all names belong to the first, and the second stores and fetches. Wishes
-go to the second's socket, as programs give them. The processor time of each process is told, because this program,
-too, runs on the cores that it measures.
+Two peers in a ring, one copy of each file; all names belong to the first, and the second stores and fetches: with one
+`p2p store`, and one `p2p request`. The processor time of each process is told.
 """
 
 import argparse
-import concurrent.futures
-import http.client
 import itertools
-import json
 import os
 import pathlib
+import resource
 import socket
-import threading
+import subprocess
 import time
 
 import peers
@@ -24,23 +21,17 @@ import peers
 SECONDS = 60
 
 
-class Line(http.client.HTTPConnection):
-    """HTTP over the socket of a peer."""
-
-    def __init__(self, peer):
-        super().__init__("localhost", timeout=SECONDS)
-        self.path = pathlib.Path(os.environ["XDG_RUNTIME_DIR"]) / "p2p" / f"{peer.process.pid}.sock"
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
-
-    def ask(self, route, wish=None):
-        """The last object of the reply."""
-        body = json.dumps(wish) if wish else None
-        self.request("POST" if wish else "GET", route, body)
-        return json.loads(self.getresponse().read().splitlines()[-1])
+def answers(peer):
+    """Whether its socket does."""
+    path = pathlib.Path(os.environ["XDG_RUNTIME_DIR"]) / "p2p" / f"{peer.process.pid}.sock"
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(SECONDS)
+        try:
+            line.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        line.sendall(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return line.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def processor_seconds(pid):
@@ -49,25 +40,20 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def give_all(what, peer, others, route, wishes, threads):
-    """Gives all wishes to a peer, so many at once, each thread over one line; prints how fast that was."""
-    own = threading.local()
-
-    def give(wish):
-        own.line = getattr(own, "line", None) or Line(peer)
-        last = own.line.ask(route, wish)
-        assert last == {"event": "done", "outcome": "good"}, (wish, last)
-
-    pids = [os.getpid(), peer.process.pid] + [other.process.pid for other in others]
+def run(what, peer, others, count, words):
+    """Has one command done at a peer, and prints how long it took."""
+    pids = [peer.process.pid] + [other.process.pid for other in others]
     before, begun = [processor_seconds(pid) for pid in pids], time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        # Reading the outcomes raises what went wrong.
-        for _ in pool.map(give, wishes):
-            pass
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = subprocess.run([peers.P2P, *words, "--peer", str(peer.port)], stdout=subprocess.PIPE, check=True)
     seconds = time.monotonic() - begun
+    assert len(told.stdout.splitlines()) == count
     used = [processor_seconds(pid) - then for pid, then in zip(pids, before)]
-    print(f"{what:<8} {seconds:6.2f} s  {len(wishes) / seconds:6.0f} a second  {seconds / len(wishes) * 1e3:.2f} ms each  "
-          f"processor: this program {used[0]:.1f} s, asked peer {used[1]:.1f} s, keeper {sum(used[2:]):.1f} s", flush=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = after.ru_utime + after.ru_stime - own.ru_utime - own.ru_stime
+    print(f"{what:<8} {seconds:6.2f} s  {count / seconds:6.0f} a second  {seconds / count * 1e3:.2f} ms each  "
+          f"processor: the command {own:.1f} s, asked peer {used[0]:.1f} s, keeper {sum(used[1:]):.1f} s", flush=True)
+    return seconds
 
 
 def restart(network, peer, known):
@@ -77,11 +63,9 @@ def restart(network, peer, known):
     again = peers.Peer(network, peer.port, known.port, peer.options, peer.folder)
     network.peers[network.peers.index(peer)] = again
     while time.monotonic() - begun < SECONDS:
-        try:
-            assert Line(again).ask("/v1/status")["event"] == "done"
+        if answers(again):
             return again, time.monotonic() - begun
-        except (FileNotFoundError, ConnectionRefusedError):
-            time.sleep(0.001)
+        time.sleep(0.001)
     raise SystemExit(f"peer {peer.port} did not start again: {again.lines[-3:]}")
 
 
@@ -89,7 +73,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--bytes", type=int, default=10_000)
-    parser.add_argument("--threads", type=int, default=16)
     options = parser.parse_args()
     peers.build()
     # Sockets have short paths, and other peers of this machine are none of ours.
@@ -102,15 +85,13 @@ def main():
     for seed, name in enumerate(names):
         # Around the mean, so that no two lengths in a row are the same.
         peers.noise(sources / name, options.bytes // 2 + seed * 7919 % options.bytes, seed)
-    print(f"{options.files} files of {options.bytes} bytes, {options.threads} at once; {peers.machine()}", flush=True)
-    wishes = [{"path": str(sources / name), "name": name} for name in names]
-    give_all("stored", asker, [keeper], "/v1/store", wishes, options.threads)
+    print(f"{options.files} files of {options.bytes} bytes; {peers.machine()}", flush=True)
+    run("stored", asker, [keeper], len(names), ["store", *(str(sources / name) for name in names)])
     assert len(keeper.contents()) == options.files and not asker.contents()
     keeper, seconds = restart(network, keeper, asker)
     print(f"restarted with all of them: {seconds:.2f} s until its socket answers", flush=True)
     assert keeper.wait(lambda line: line.startswith("Join request has been accepted"), SECONDS)
-    wishes = [{"name": name, "path": str(got / name)} for name in names]
-    give_all("fetched", asker, [keeper], "/v1/request", wishes, options.threads)
+    run("fetched", asker, [keeper], len(names), ["request", "-o", str(got), *names])
     wrong = [name for name in names if (sources / name).read_bytes() != (got / name).read_bytes()]
     print(f"{len(names) - len(wrong)} of {len(names)} files are the same", flush=True)
     assert not wrong

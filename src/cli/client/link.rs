@@ -1,6 +1,6 @@
 //! The connection to a running peer: HTTP over its socket.
 
-use super::find;
+use super::{failed, find};
 use crate::cli::args::client::Asking;
 use crate::ground::Naming;
 use crate::web::Plate;
@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::net::UnixStream;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task;
 
 /// The longest line of a reply, in bytes. Guess: a file that a thousand peers hold has 70 kB.
@@ -24,7 +24,7 @@ pub struct Link {
     plate: Plate,
     runtime: Handle,
     /// Connections that nobody uses just now.
-    idle: Mutex<Vec<Wire>>,
+    idle: Mutex<Vec<Lane>>,
     /// What it tells is shown as it is.
     pub json: bool,
 }
@@ -82,14 +82,28 @@ impl Link {
     }
 
     fn ask(&self, method: Method, route: &str, body: Vec<u8>, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
-        let mut wire = self.idle().pop().unwrap_or_else(|| Wire::new(self.plate.clone()));
-        let outcome = self.runtime.block_on(wire.ask(method, route, body, each));
-        self.idle().push(wire);
+        let idle = self.idle().pop();
+        let mut lane = idle.map_or_else(|| Lane::new(&self.plate), Ok)?;
+        let outcome = lane.runtime.block_on(lane.wire.ask(method, route, body, each));
+        self.idle().push(lane);
         outcome
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Wire>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Lane>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that the thread which asks looks after itself: of many wishes, none wakes another thread.
+struct Lane {
+    runtime: Runtime,
+    wire: Wire,
+}
+
+impl Lane {
+    fn new(plate: &Plate) -> Result<Lane, Trouble> {
+        let runtime = Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        Ok(Lane { runtime, wire: Wire::new(plate.clone()) })
     }
 }
 
