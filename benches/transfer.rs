@@ -146,7 +146,7 @@ fn take_from(count: u8, source: &Path, room: &Path) {
         }
         let order = Order { name: &name, content: pieces.content(), me: Id::ZERO, port: 7, destination, seed: 7 };
         let own = Exchange::new(Limits::default(), 7);
-        transfer::take(&order, &holders, &Fresh, &own, &|_| {}).unwrap();
+        transfer::take(&order, &holders, &Fresh, &own, &|_| {}, &|| true).unwrap();
     });
 }
 

@@ -6,6 +6,7 @@ use common::network::{Network, objects};
 use common::{SOON, eventually, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn a_file_goes_in_at_one_peer_and_comes_out_at_another() {
@@ -321,6 +322,45 @@ fn ctrl_c_ends_a_command_and_leaves_nothing_behind() {
     let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
     network.ring[4].signal(Signal::CONT);
     assert_eq!((status.code(), fs::read(out).unwrap()), (Some(130), Vec::new()));
+    network.is_clean();
+}
+
+#[test]
+fn a_request_that_was_ended_goes_on_where_it_stopped() {
+    let network = Network::of(&[
+        "init 2 4 5 1 --replicas 1",
+        "init 4 5 2 1 --replicas 1 --limit-down 4M",
+        "init 5 2 4 1 --replicas 1",
+    ]);
+    let bytes = noise(16 << 20, 1);
+    // One that peer 4 does not keep itself.
+    let name = (0..).map(|at| format!("{at}.bin")).find(|name| {
+        network.write(name, &bytes);
+        !network.p2p(&["store", name, "--peer", "2"]).with(0)[0].contains("   peer 4   ")
+    });
+    let name = name.unwrap();
+    let ask = || network.command(&["request", &name, "-o", "got", "--json"]);
+    let come = |out: &Path| -> Vec<u64> {
+        let lines: Vec<String> = fs::read_to_string(out).unwrap().lines().map(str::to_owned).collect();
+        objects(&lines).iter().filter_map(|object| object["bytes"].as_u64()).collect()
+    };
+    let (mut child, out, err) = network.begin(ask(), None);
+    let before = eventually(SOON, "some of it comes", || come(&out).last().copied().filter(|bytes| *bytes > 2 << 20));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    assert!(fs::read_to_string(err).unwrap().contains("what has arrived is kept"));
+
+    // The peer has noticed that nobody waits, and let go of it.
+    let kept = network.here.join(".p2p-got");
+    let part = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path());
+    let part = part.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "part")).unwrap();
+    eventually(SOON, "the peer stops", || fs::File::open(&part).unwrap().try_lock().ok());
+    let (mut child, out, _) = network.begin(ask(), None);
+    let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert!(come(&out)[0] >= before, "{before} bytes were there, and it began with {:?}", come(&out));
+    assert!(network.read("got") == bytes);
     network.is_clean();
 }
 

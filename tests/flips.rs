@@ -194,10 +194,17 @@ impl Held {
         let outcome = thread::scope(|scope| {
             let flips = Mutex::new(Some((contacts[0].addr, flip)));
             let lines = Calls { scope, held: self, flips, sent: &sent, flipped: &flipped };
-            take(&order, &contacts, &lines, &exchange(), &|told| match told {
-                Told::Failed(..) => _ = given_up.fetch_add(1, Ordering::Relaxed),
-                Told::Receiving(_) => {}
-            })
+            take(
+                &order,
+                &contacts,
+                &lines,
+                &exchange(),
+                &|told| match told {
+                    Told::Failed(..) => _ = given_up.fetch_add(1, Ordering::Relaxed),
+                    Told::Receiving(_) => {}
+                },
+                &|| true,
+            )
         });
         match &outcome {
             Ok(()) => assert!(fs::read(&destination).unwrap() == self.bytes, "{}: wrong bytes, {flip:?}", self.seed),

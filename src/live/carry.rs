@@ -2,7 +2,7 @@
 
 use super::body::seed;
 use super::hands::{Hands, Happening, block, turn};
-use super::orders::Source;
+use super::orders::{Delivery, Source};
 use crate::ground::{Contact, Content, FileName, Manifest};
 use crate::peer::{Input, MoveError, News, Ticket};
 use crate::store::pieces::{Pieces, chunk_count};
@@ -59,11 +59,12 @@ impl Hands {
         name: FileName,
         content: Option<Content>,
         from: Vec<Contact>,
-        destination: PathBuf,
+        delivery: Delivery,
     ) {
         let _turn = turn(&self.outgoing).await;
         let hands = self.clone();
         let outcome = block(move || {
+            let Delivery { path: destination, interest } = delivery;
             let tell = |told| {
                 let name = name.clone();
                 hands.say(Happening::News(match told {
@@ -75,7 +76,8 @@ impl Hands {
                 Some(content) => {
                     let (me, port, seed) = (hands.id, hands.port, seed());
                     let order = Order { name: &name, content, me, port, destination: &destination, seed };
-                    transfer::take(&order, &from, &hands.lines, &hands.exchange, &tell)
+                    let wanted = || interest.lasts();
+                    transfer::take(&order, &from, &hands.lines, &hands.exchange, &tell, &wanted)
                 }
                 None => {
                     let get = Get { name: name.clone(), content: None, from: hands.id, port: hands.port };

@@ -4,11 +4,12 @@ use super::body::{Body, seed};
 use super::config::{Beginning, Config};
 use super::door;
 use super::hands::Hands;
+use super::interest::Interest;
 use super::life::Life;
 use super::memory::{self, Remembered};
 use super::meters::Look;
 use super::neighbours::{self, Place};
-use super::orders::Orders;
+use super::orders::{Delivery, Orders};
 use super::reading::{Arriving, NoRoom, Opened};
 use super::scrub;
 use super::sockets::{Bound, only_own_family};
@@ -129,7 +130,7 @@ pub(super) enum Wish {
     /// To be found, read and hashed before the peer hears of it.
     Store { word: String, name: FileName, ttl: Option<Duration> },
     /// With where its bytes are to be put.
-    Request { name: FileName, version: Option<u64>, to: Option<PathBuf> },
+    Request { name: FileName, version: Option<u64>, delivery: Option<Delivery> },
     /// About a value under a key that people know.
     Value { key: String, command: Command },
     /// For the peer as it is.
@@ -217,12 +218,19 @@ impl Host {
 
     /// Brings a file here.
     pub fn request(&self, name: &str) -> Result<Reply, Unheard> {
-        self.request_to(name, None, None)
+        self.order(Wish::Request { name: FileName::parse(name)?, version: None, delivery: None })
     }
 
-    /// Brings a version of a file here, to a path; without one to where [`request`](Host::request) puts it.
-    pub fn request_to(&self, name: &str, version: Option<u64>, to: Option<PathBuf>) -> Result<Reply, Unheard> {
-        self.order(Wish::Request { name: FileName::parse(name)?, version, to })
+    /// Brings a version of a file here, to a path, as long as the interest in it lasts.
+    pub fn request_to(
+        &self,
+        name: &str,
+        version: Option<u64>,
+        path: PathBuf,
+        interest: Interest,
+    ) -> Result<Reply, Unheard> {
+        let delivery = Some(Delivery { path, interest });
+        self.order(Wish::Request { name: FileName::parse(name)?, version, delivery })
     }
 
     /// Lets nobody find a file any more.

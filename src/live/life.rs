@@ -3,9 +3,10 @@
 use super::body::Body;
 use super::hands::{Hands, Happening};
 use super::host::{Event, Wish};
+use super::interest::Interest;
 use super::meters::Look;
-use super::orders::Orders;
-use crate::ground::Manifest;
+use super::orders::{Delivery, Orders};
+use crate::ground::{FileName, Manifest};
 use crate::peer::{Answer, Command, Input, Move, MoveError, Output, Ticket};
 use crate::transfer::Put;
 use std::sync::Arc;
@@ -122,8 +123,8 @@ impl Life {
         let ticket = self.orders.open(reply, subject);
         match wish {
             Wish::Plain(command) | Wish::Value { command, .. } => self.command(ticket, command),
-            Wish::Request { name, version, to } => {
-                self.orders.set_destination(ticket, to);
+            Wish::Request { name, version, delivery } => {
+                self.orders.set_delivery(ticket, delivery);
                 self.command(ticket, Command::Request { name, version });
             }
             Wish::Store { word, name, ttl } => {
@@ -196,6 +197,10 @@ impl Life {
             None if manifest.content.is_removed() && self.orders.is_open(ticket) => Some(None),
             source => source.map(Some),
         };
+        let delivery = |order, name: &FileName| {
+            let usual = || Delivery { path: self.hands.folders.received(name), interest: Interest::LASTING };
+            self.orders.delivery(order).unwrap_or_else(usual)
+        };
         let begun = match task {
             Move::Keep { manifest, source: order } => source(order, &manifest).map(|source| {
                 self.tasks.spawn(hands.keep(ticket, manifest, source));
@@ -210,11 +215,11 @@ impl Life {
                 self.tasks.spawn(hands.upload(ticket, put, source, to));
             }),
             Move::Download { name, content, from, order } => self.orders.is_open(order).then(|| {
-                let to = self.orders.destination(order).unwrap_or_else(|| hands.folders.received(&name));
+                let to = delivery(order, &name);
                 self.tasks.spawn(hands.download(ticket, name, content, from, to));
             }),
             Move::Deliver { name, content, order } => self.orders.is_open(order).then(|| {
-                let to = self.orders.destination(order).unwrap_or_else(|| hands.folders.received(&name));
+                let to = delivery(order, &name).path;
                 self.tasks.spawn(hands.deliver(ticket, name, content, to));
             }),
             Move::Inspect { name, at, verify } => {

@@ -1,5 +1,6 @@
 //! What clients of a host wait for, and what is kept for them meanwhile.
 
+use super::interest::Interest;
 use crate::peer::{Answer, Ticket};
 use crate::store::Pieces;
 use std::collections::BTreeMap;
@@ -16,6 +17,15 @@ pub struct Source {
     pub pieces: Pieces,
 }
 
+/// Where a Request's bytes are to be put.
+#[derive(Clone)]
+pub struct Delivery {
+    /// The file they become.
+    pub path: PathBuf,
+    /// Whether somebody waits for them.
+    pub interest: Interest,
+}
+
 /// All commands that have no answer yet.
 #[derive(Default)]
 pub struct Orders {
@@ -30,7 +40,7 @@ struct Order {
     /// How long a Store's file is to be kept.
     ttl: Option<Duration>,
     /// Where a Request's bytes are to be put, if not where they always are.
-    destination: Option<PathBuf>,
+    delivery: Option<Delivery>,
 }
 
 impl Orders {
@@ -38,7 +48,7 @@ impl Orders {
     pub fn open(&mut self, reply: oneshot::Sender<Answer>, subject: Option<String>) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.open.insert(ticket, Order { reply, subject, source: None, ttl: None, destination: None });
+        self.open.insert(ticket, Order { reply, subject, source: None, ttl: None, delivery: None });
         ticket
     }
 
@@ -67,15 +77,15 @@ impl Orders {
     }
 
     /// Notes where a Request's bytes are to be put.
-    pub fn set_destination(&mut self, ticket: Ticket, path: Option<PathBuf>) {
+    pub fn set_delivery(&mut self, ticket: Ticket, delivery: Option<Delivery>) {
         if let Some(order) = self.open.get_mut(&ticket) {
-            order.destination = path;
+            order.delivery = delivery;
         }
     }
 
     /// Where a Request's bytes are to be put, if not where they always are.
-    pub fn destination(&self, ticket: Ticket) -> Option<PathBuf> {
-        self.open.get(&ticket)?.destination.clone()
+    pub fn delivery(&self, ticket: Ticket) -> Option<Delivery> {
+        self.open.get(&ticket)?.delivery.clone()
     }
 
     /// Whether a command has no answer yet.

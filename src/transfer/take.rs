@@ -35,6 +35,8 @@ const MOST_TRIED: usize = 48;
 const AHEAD: usize = 2;
 /// How often a source that owes nothing is asked what is new.
 const NEWS_EVERY: Duration = Duration::from_millis(500);
+/// How soon it is noticed that nobody wants the content any more, at the latest.
+const CALLED_OFF_WITHIN: Duration = Duration::from_millis(200);
 /// How long an idle source waits for something to do, before it looks itself.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -63,14 +65,15 @@ pub enum Told {
     Failed(Id, MoveError),
 }
 
-/// Gets content to its destination. On return it is verified and durable there. It fails when all holders have; what came
-/// stays beside the destination, and the next order for the same goes on there.
+/// Gets content to its destination. On return it is verified and durable there. It fails when all holders have, or when it
+/// is not `wanted` any more; what came stays beside the destination, and the next order for the same goes on there.
 pub fn take(
     order: &Order,
     holders: &[Contact],
     lines: &dyn Lines,
     exchange: &Exchange,
     tell: &(dyn Fn(Told) + Sync),
+    wanted: &dyn Fn() -> bool,
 ) -> Result<(), MoveError> {
     if chunk_count(order.content.len_bytes) == 1 {
         return small::take_small(order, holders, lines, exchange, tell);
@@ -92,7 +95,7 @@ pub fn take(
     if let Some(partial) = found {
         taking.begin_with(partial);
     }
-    taking.run(holders)
+    taking.run(holders, wanted)
 }
 
 /// Content on its way.
@@ -145,7 +148,7 @@ enum Event {
 
 impl<'t> Taking<'t> {
     /// Begins with as many sources as make sense, and ends with the last.
-    fn run(&self, holders: &[Contact]) -> Result<(), MoveError> {
+    fn run(&self, holders: &[Contact], wanted: &dyn Fn() -> bool) -> Result<(), MoveError> {
         let most = if self.order.content.len_bytes > ALONE_BYTES { MOST_SOURCES } else { 1 };
         let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
         let mut waiting: VecDeque<Source> = VecDeque::new();
@@ -174,13 +177,18 @@ impl<'t> Taking<'t> {
                 if running == 0 {
                     break;
                 }
-                match events.recv().expect("we have a sender ourselves") {
+                match events.recv_timeout(CALLED_OFF_WITHIN) {
+                    Err(_) if wanted() => {}
+                    Err(_) => {
+                        failure = MoveError::Local("nobody waits for it any more".to_owned());
+                        self.end();
+                    }
                     // Takers come behind those who have all of it, and only where several are asked at once.
-                    Event::Takers(takers) if most > 1 => {
+                    Ok(Event::Takers(takers)) if most > 1 => {
                         takers.into_iter().for_each(|addr| add(&mut waiting, addr, None));
                     }
-                    Event::Takers(_) => {}
-                    Event::Ended(source, outcome) => {
+                    Ok(Event::Takers(_)) => {}
+                    Ok(Event::Ended(source, outcome)) => {
                         running -= 1;
                         let goes_on = running > 0 || !waiting.is_empty();
                         if let (Err(error), Some(holder)) = (outcome, source.holder) {

@@ -480,7 +480,7 @@ fn take_to(destination: &Path, bytes: &[u8], holders: &[Contact], exchange: &Exc
     let content = manifest(1, bytes).content;
     let order = Order { name: &name, content, me: ME, port: 7, destination, seed: 7 };
     let told = Mutex::new(Vec::new());
-    let outcome = take(&order, holders, &Fresh, exchange, &|one| told.lock().unwrap().push(one));
+    let outcome = take(&order, holders, &Fresh, exchange, &|one| told.lock().unwrap().push(one), &|| true);
     if outcome.is_ok() {
         assert!(fs::read(destination).unwrap() == bytes);
     }

@@ -8,7 +8,7 @@ use super::schema::{Object, Phase, Plate};
 use super::told::Told;
 use super::verdict::{self, Verdict, verdict};
 use crate::ground::Naming;
-use crate::live::{Event, Host, Reply, Unheard};
+use crate::live::{Event, Host, Reply, Unheard, Waiting};
 use crate::peer::Answer;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -127,8 +127,19 @@ fn phases(control: &Control, subject: &Subject, events: &mut broadcast::Receiver
 impl Control {
     /// Tells what happens to a file under way, and the answer.
     pub fn follow(self: &Arc<Self>, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
+        self.follow_while(Waiting::default(), subject, begun)
+    }
+
+    /// The same, where whoever asked waits only as long as their connection lasts.
+    pub fn follow_while(
+        self: &Arc<Self>,
+        waiting: Waiting,
+        subject: Subject,
+        begun: Result<Reply, Unheard>,
+    ) -> Response {
         let mut events = self.events.resubscribe();
         self.stream(begun, |control, mut reply, lines| async move {
+            let _waiting = waiting;
             let mut moving = Moving::default();
             loop {
                 // Not woken by each event: with many files under way most of them are about others.

@@ -5,7 +5,7 @@ use super::control::Control;
 use super::schema::{Code, Object, Trouble};
 use super::verdict;
 use crate::ground::{Content, FileName};
-use crate::live::{Opened, Unheard};
+use crate::live::{Interest, Opened, Unheard};
 use crate::peer::{Absence, Answer};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,7 +121,8 @@ impl Control {
         // By name and version: what breaks off is gone on with the next time.
         let stem = version.map_or_else(|| format!("{number}"), |version| format!("{}-{version}", name.key()));
         let path = self.host.fetched_path(&stem).map_err(answers::unheard)?;
-        let reply = self.host.request_to(name.as_str(), version, Some(path.clone())).map_err(answers::unheard)?;
+        let reply =
+            self.host.request_to(name.as_str(), version, path.clone(), Interest::LASTING).map_err(answers::unheard)?;
         match reply.await.map_err(|_| answers::unheard(Unheard::Ended))? {
             Answer::Fetched { .. } => {}
             // Trying again may help: that is what the code says.

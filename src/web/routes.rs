@@ -8,6 +8,7 @@ use super::schema::{
 };
 use super::{events, files, looking, openapi, watching};
 use crate::ground::{FileName, Naming};
+use crate::live::Waiting;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -118,8 +119,9 @@ async fn request(State(control): Shared, body: Bytes) -> Response {
         Ok(path) => path,
         Err(trouble) => return refuse(trouble),
     };
-    let begun = control.host.request_to(&wish.name, wish.version, Some(path));
-    control.follow(Subject { path: wish.path, ..about_file(&wish.name) }, begun)
+    let waiting = Waiting::default();
+    let begun = control.host.request_to(&wish.name, wish.version, path, waiting.interest());
+    control.follow_while(waiting, Subject { path: wish.path, ..about_file(&wish.name) }, begun)
 }
 
 async fn remove(State(control): Shared, body: Bytes) -> Response {

@@ -156,7 +156,9 @@ async fn elapsed(limit: Option<Duration>) {
 fn end(code: u8) -> ! {
     bars::close();
     keys::restore_echo();
-    passing::remove_all();
+    if passing::end_all() {
+        show::aside("what has arrived is kept: the same command goes on there");
+    }
     process::exit(code.into())
 }
 

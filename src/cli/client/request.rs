@@ -31,7 +31,7 @@ pub fn request(request: &Request, link: impl Fn(&Asking) -> Result<Link, Trouble
         key = Some(keys::asked(false)?);
     }
     // All go to the same folder.
-    let passing = wanted[0].target.passing()?;
+    let passing = wanted[0].target.passing(alone)?;
     let bringing = Bringing { request, alone, key, passing, link: link(&request.asking)? };
     many::each(&wanted, bringing.link.json, |wanted| bringing.bring(wanted))
 }
@@ -143,15 +143,19 @@ impl Target {
         Ok(Target::File(path))
     }
 
-    /// A private folder from which the file can be moved there. Fails where nothing can be written.
-    fn passing(&self) -> Result<Passing, Trouble> {
+    /// A private folder from which the file can be moved there; what has come of a file `alone` is gone on with. Fails
+    /// where nothing can be written.
+    fn passing(&self, alone: bool) -> Result<Passing, Trouble> {
         let folder = match self {
             Target::Output => env::temp_dir(),
             Target::File(path) => path.parent().expect("it has a name, so it is in a folder").to_owned(),
         };
         check_space(&folder, 1)?;
         let unmade = |error: io::Error| failed(format!("cannot write in {}: {error}", folder.display()));
-        Passing::within(&folder).map_err(unmade)
+        match self {
+            Target::File(path) if alone => Passing::beside(path).map_err(unmade),
+            Target::File(_) | Target::Output => Passing::within(&folder).map_err(unmade),
+        }
     }
 
     /// Puts what arrived there, unsealed if there is a key. Returns its length.
