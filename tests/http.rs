@@ -168,6 +168,35 @@ fn a_file_goes_in_and_comes_out_at_every_peer_as_a_whole_and_in_parts() {
 }
 
 #[test]
+fn a_file_of_others_is_read_while_it_comes_and_first_what_is_wanted_first() {
+    let network = Network::of(&[
+        "init 2 4 5 1 --replicas 1 --limit-down 2M",
+        "init 4 5 2 1 --replicas 1 --limit-down 2M",
+        "init 5 2 4 1 --replicas 1 --limit-down 2M",
+    ]);
+    network.ring.settles();
+    let bytes = noise(12 << 20, 3);
+    assert_eq!(network.door(2).put("film.mkv", &bytes).status, 201);
+    let stranger = network.stranger_to("film.mkv");
+    // What is on its way has a list of what has come.
+    let is_on_its_way = || {
+        let store = network.ring[stranger].dir.join(".p2p").join(network.ring.lab.port(stranger).to_string());
+        let mut entries = fs::read_dir(store.join("tmp")).unwrap().map(|entry| entry.unwrap().path());
+        entries.any(|path| path.extension().is_some_and(|ending| ending == "have"))
+    };
+    let door = network.door(stranger);
+    let end = door.get_with("/f/film.mkv", "Range", "bytes=-1000");
+    assert!(end.status == 206 && end.body == bytes[bytes.len() - 1000..]);
+    assert!(is_on_its_way(), "the end of it comes before the rest");
+    let begin = door.get_with("/f/film.mkv", "Range", "bytes=0-99999");
+    assert!(begin.status == 206 && begin.body == bytes[..100_000]);
+    assert!(is_on_its_way());
+    let whole = door.get("/f/film.mkv");
+    assert!(whole.status == 200 && whole.body == bytes);
+    assert!(!is_on_its_way());
+}
+
+#[test]
 fn a_new_version_replaces_the_old_one_and_what_is_removed_is_gone() {
     let network = Network::three();
     let door = network.door(4);

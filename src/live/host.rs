@@ -10,13 +10,13 @@ use super::memory::{self, Remembered};
 use super::meters::Look;
 use super::neighbours::{self, Place};
 use super::orders::{Delivery, Orders};
-use super::reading::{Arriving, NoRoom, Opened};
+use super::reading::{Arriving, Growing, NoRoom, Opened};
 use super::scrub;
 use super::sockets::{Bound, only_own_family};
 use super::sweeping;
 use crate::ground::item::text_value;
 use crate::ground::naming::BadName;
-use crate::ground::{FileName, Id, Item, Secret};
+use crate::ground::{Content, FileName, Id, Item, Secret};
 use crate::peer::{self, Answer, Command, News, Publication, Ruler, Sought, Start, Ticket, Whom};
 use crate::store::{Store, StoreError};
 use std::io;
@@ -338,6 +338,11 @@ impl Host {
     pub async fn open_fetched(&self, path: PathBuf) -> Result<Opened, String> {
         let hands = self.hands.upgrade().ok_or_else(|| Unheard::Ended.to_string())?;
         hands.open_passing(path).await
+    }
+
+    /// What has come of a content that is on its way here; none if nothing has.
+    pub fn growing(&self, content: &Content) -> Option<Growing> {
+        self.hands.upgrade()?.growing(content)
     }
 
     /// How far a file has come, in bytes, and how many it has; none: it is not on its way.

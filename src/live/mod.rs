@@ -33,5 +33,5 @@ pub use memory::drawn as drawn_id;
 pub use meters::{Look, Meters};
 pub use neighbours::Place;
 pub use node::{Node, Setup};
-pub use reading::{Arriving, NoRoom, Opened};
+pub use reading::{Arriving, Growing, NoRoom, Opened};
 pub use sockets::{Bound, allow_handles};

@@ -4,7 +4,7 @@
 use super::hands::{Hands, block, turn};
 use crate::ground::{Content, FileName, MoveError};
 use crate::store::pieces::{Pieces, chunk_size};
-use crate::store::{Passing, StoreError, is_for_lack_of_room, source};
+use crate::store::{Partial, Passing, StoreError, is_for_lack_of_room, source};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -22,6 +22,12 @@ pub struct Opened {
     pieces: Pieces,
     /// It is the store's.
     kept: bool,
+}
+
+/// A file on its way here: what has come can be read.
+pub struct Growing {
+    opened: Opened,
+    partial: Arc<Partial>,
 }
 
 /// Room for a file that somebody sends. Dropped, it is gone.
@@ -75,6 +81,20 @@ impl Opened {
     }
 }
 
+impl Growing {
+    /// The bytes from `at` to the end of their chunk; none if they have not come yet: then they come before others. `at`
+    /// is before its end.
+    pub async fn read(&self, at: u64) -> Option<Vec<u8>> {
+        let index = at / chunk_size(self.opened.content().len_bytes);
+        if !self.partial.has(index) {
+            self.partial.read(index);
+            return None;
+        }
+        // What the disk has spoilt meanwhile is noticed where the whole is read.
+        self.opened.read(at).await.ok()
+    }
+}
+
 impl Arriving {
     /// Adds bytes. More than there is room for are refused.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<(), NoRoom> {
@@ -114,6 +134,13 @@ impl Hands {
             (opened.content() == content).then_some(opened)
         })
         .await
+    }
+
+    /// What has come of a content that is on its way here; none if nothing has.
+    pub fn growing(self: Arc<Self>, content: &Content) -> Option<Growing> {
+        let partial = self.exchange.partial(content)?;
+        let (file, pieces) = (partial.file(), partial.pieces().clone());
+        Some(Growing { opened: Opened { hands: self, file, pieces, kept: false }, partial })
     }
 
     /// Takes a file out of its folder: from now on it is there only while it is open.

@@ -96,7 +96,12 @@ pub struct Partial {
     file: Arc<File>,
     flusher: Flusher,
     state: Mutex<State>,
+    /// Where somebody reads; [`NOBODY`] reads nowhere.
+    reading: AtomicU64,
 }
+
+/// No chunk has this index.
+const NOBODY: u64 = u64::MAX;
 
 struct State {
     have: ChunkSet,
@@ -161,7 +166,7 @@ impl Partial {
     fn new(place: Place, pieces: Pieces, file: Arc<File>, have: ChunkSet, sidecar: Option<Sidecar>) -> Partial {
         let flusher = Flusher::new(file.clone());
         let state = Mutex::new(State { have, arrived: Vec::new(), sidecar, gone: false });
-        Partial { place, pieces, file, flusher, state }
+        Partial { place, pieces, file, flusher, state, reading: AtomicU64::new(NOBODY) }
     }
 
     fn reserved(self) -> io::Result<Partial> {
@@ -183,6 +188,21 @@ impl Partial {
     /// All chunks are here.
     pub fn is_whole(&self) -> bool {
         self.state().have.is_full()
+    }
+
+    /// A chunk is here.
+    pub fn has(&self, index: u64) -> bool {
+        self.state().have.contains(index)
+    }
+
+    /// Somebody waits to read this chunk, and then those behind it.
+    pub fn read(&self, index: u64) {
+        self.reading.store(index, Ordering::Relaxed);
+    }
+
+    /// The chunk that somebody waits to read.
+    pub fn read_from(&self) -> Option<u64> {
+        Some(self.reading.load(Ordering::Relaxed)).filter(|index| *index != NOBODY)
     }
 
     /// Adds a chunk, if these are its bytes.

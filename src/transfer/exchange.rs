@@ -6,6 +6,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::uplink::Uplink;
 use crate::ground::Content;
+use crate::store::Partial;
 use std::sync::Arc;
 
 /// How fast a peer's transfers go together, in bytes a second; none: as fast as it goes.
@@ -37,8 +38,13 @@ impl Exchange {
         }
     }
 
-    /// Content that is not whole here yet.
+    /// Content that is not whole here yet, as it is given to others.
     pub fn arriving(&self, content: &Content) -> Option<Served> {
-        self.crowd.arriving(content).map(Served::Growing)
+        self.partial(content).map(Served::Growing)
+    }
+
+    /// The same, to be read here.
+    pub fn partial(&self, content: &Content) -> Option<Arc<Partial>> {
+        self.crowd.arriving(content)
     }
 }

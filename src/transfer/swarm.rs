@@ -2,7 +2,8 @@
 //!
 //! A source owes what it was asked for, and gives it in that order. Chunks that few sources have are asked for first, in
 //! runs of neighbours; each source gets as long runs as it gave fast so far. When everything is asked for, sources that
-//! are idle are asked for what slower ones still owe, and the first to give it wins.
+//! are idle are asked for what slower ones still owe, and the first to give it wins. Where somebody reads the content
+//! while it comes, what they read next comes before what is rare.
 
 use crate::ground::{Chance, Moment};
 use crate::store::ChunkSet;
@@ -45,6 +46,8 @@ pub struct Swarm {
     /// How many sources have each chunk.
     holders: Vec<u16>,
     sources: BTreeMap<SourceId, Source>,
+    /// The chunk that somebody waits to read.
+    reading: Option<u64>,
     chance: Chance,
 }
 
@@ -61,7 +64,8 @@ impl Swarm {
     /// For content of which some chunks are here already. `chunk_bytes`: how long a chunk is.
     pub fn new(have: ChunkSet, chunk_bytes: u64, seed: u64) -> Swarm {
         let (debtors, holders) = (vec![0; have.of() as usize], vec![0; have.of() as usize]);
-        Swarm { chunk_bytes, have, debtors, holders, sources: BTreeMap::new(), chance: Chance::seeded(seed) }
+        let chance = Chance::seeded(seed);
+        Swarm { chunk_bytes, have, debtors, holders, sources: BTreeMap::new(), reading: None, chance }
     }
 
     /// Whether all chunks are here.
@@ -122,6 +126,11 @@ impl Swarm {
         source.bytes_per_second = Some(speed);
     }
 
+    /// From now on somebody reads from this chunk on; or nobody.
+    pub fn read(&mut self, from: Option<u64>) {
+        self.reading = from;
+    }
+
     /// What to ask of a source now.
     pub fn next(&mut self, now: Moment, id: SourceId) -> Next {
         if self.is_done() {
@@ -151,6 +160,12 @@ impl Swarm {
         let source = &self.sources[&id];
         let is_free =
             |index: u64| source.has.contains(index) && !self.have.contains(index) && self.debtors[index as usize] == 0;
+        if let Some(reading) = self.reading
+            && let Some(start) = (reading..self.have.of()).find(|index| is_free(*index))
+        {
+            let len = (start..self.have.of()).take(most as usize).take_while(|index| is_free(*index)).count() as u64;
+            return Some(start..start + len);
+        }
         let (mut rarity, mut count) = (u16::MAX, 0);
         for index in (0..self.have.of()).filter(|index| is_free(*index)) {
             match self.holders[index as usize] {
@@ -287,6 +302,22 @@ mod tests {
         let first = asked(&mut swarm, 0);
         assert_eq!(first.end - first.start, FIRST_RUN_BYTES / CHUNK);
         assert_eq!(asked(&mut swarm, 0).start, first.end);
+    }
+
+    #[test]
+    fn what_is_read_comes_before_what_is_rare_and_in_its_order() {
+        let mut swarm = swarm(10_000);
+        let mut most = ChunkSet::all(10_000);
+        most.remove(77);
+        swarm.join(at(0), 0, ChunkSet::all(10_000));
+        swarm.join(at(0), 1, most);
+        swarm.read(Some(9_000));
+        let first = asked(&mut swarm, 0);
+        assert_eq!(first.start, 9_000);
+        assert_eq!(asked(&mut swarm, 1).start, first.end);
+        swarm.read(Some(9_999));
+        assert_eq!(asked(&mut swarm, 0), 9_999..10_000);
+        assert_eq!(asked(&mut swarm, 0).start, 77, "behind it nothing is left");
     }
 
     #[test]

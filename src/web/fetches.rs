@@ -5,18 +5,21 @@ use super::control::Control;
 use super::schema::{Code, Object, Trouble};
 use super::verdict;
 use crate::ground::{Content, FileName};
-use crate::live::{Interest, Opened, Unheard};
+use crate::live::{Growing, Interest, Opened, Unheard};
 use crate::peer::{Absence, Answer};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::task;
+use tokio::task::{self, JoinError, JoinHandle};
 use tokio::time::{Instant, sleep};
 
 /// Most searches and fetches at once; more wait. Guess: twice what the peer transfers at once.
 const MOST_AT_ONCE: usize = 16;
+
+/// How often is looked whether bytes have come that somebody waits for.
+const LOOKS_EVERY: Duration = Duration::from_millis(10);
 
 /// Most files that stay open for who wants more of them, and how long. Guess: a player asks for the next part soon.
 const MOST_OPEN: usize = 4;
@@ -46,6 +49,53 @@ pub enum Known {
         /// Which version.
         version: u64,
     },
+}
+
+impl Known {
+    /// What it is.
+    pub fn content(&self) -> Content {
+        match self {
+            Known::Here(opened) => opened.content(),
+            Known::Elsewhere { content, .. } => *content,
+        }
+    }
+}
+
+/// A file that can be read.
+pub enum Readable {
+    /// All of it is here.
+    Whole(Opened),
+    /// It is on its way.
+    Growing {
+        /// What has come.
+        growing: Growing,
+        /// All of it, when it is here.
+        whole: JoinHandle<Result<Opened, Trouble>>,
+    },
+}
+
+impl Readable {
+    /// The bytes from `at` to the end of their chunk, as soon as they are here. An error: they will not come, or are not
+    /// what they were.
+    pub async fn read(&mut self, at: u64) -> Result<Vec<u8>, Trouble> {
+        loop {
+            match self {
+                Readable::Whole(opened) => {
+                    return opened.read(at).await.map_err(|error| Trouble::new(Code::Damaged, error));
+                }
+                Readable::Growing { growing, .. } if let Some(bytes) = growing.read(at).await => return Ok(bytes),
+                Readable::Growing { whole, .. } => tokio::select! {
+                    opened = &mut *whole => *self = Readable::Whole(brought(opened)?),
+                    () = sleep(LOOKS_EVERY) => {}
+                },
+            }
+        }
+    }
+}
+
+/// What a task has brought.
+fn brought(outcome: Result<Result<Opened, Trouble>, JoinError>) -> Result<Opened, Trouble> {
+    outcome.unwrap_or_else(|_| Err(answers::unheard(Unheard::Ended)))
 }
 
 impl Default for Fetches {
@@ -100,10 +150,22 @@ impl Control {
         }
     }
 
-    /// Brings it here, unless it was brought a moment ago.
-    pub async fn bring(self: &Arc<Self>, name: &FileName, content: Content, version: u64) -> Result<Opened, Trouble> {
-        let cell = self.fetches.cell(content);
-        cell.get_or_try_init(|| self.fetch(name, Some(version))).await.cloned()
+    /// Brings it here, unless it was brought a moment ago. Returns when its bytes begin to come.
+    pub async fn bring(self: &Arc<Self>, name: &FileName, content: Content, version: u64) -> Result<Readable, Trouble> {
+        let (control, name) = (self.clone(), name.clone());
+        let mut whole = task::spawn(async move {
+            let cell = control.fetches.cell(content);
+            cell.get_or_try_init(|| control.fetch(&name, Some(version))).await.cloned()
+        });
+        loop {
+            tokio::select! {
+                whole = &mut whole => return brought(whole).map(Readable::Whole),
+                () = sleep(LOOKS_EVERY) => {}
+            }
+            if let Some(growing) = self.host.growing(&content) {
+                return Ok(Readable::Growing { growing, whole });
+            }
+        }
     }
 
     /// Goes on though whoever asked first leaves: others wait, and what has arrived is not to stay behind.
@@ -113,7 +175,7 @@ impl Control {
             let _turn = control.fetches.turns.acquire().await.expect("it is never closed");
             control.fetch_now(&name, version).await
         });
-        fetching.await.unwrap_or_else(|_| Err(answers::unheard(Unheard::Ended)))
+        brought(fetching.await)
     }
 
     async fn fetch_now(self: &Arc<Self>, name: &FileName, version: Option<u64>) -> Result<Opened, Trouble> {

@@ -1,18 +1,17 @@
 //! `/f/{name}`: a file, read as a whole or in part.
 //!
 //! What this peer holds comes from its store, piece by piece as whoever reads it takes it, each piece checked on the way.
-//! Anything else is brought here first, checked, and kept open for a minute: so the first byte comes after the last has
-//! arrived, and no byte that is sent is a wrong one.
+//! Anything else is brought here, and sent on while it comes, each chunk when it has proved itself; what is read next comes
+//! before the rest of it. It is kept open for a minute for who wants more of it.
 
 use super::control::Control;
-use super::fetches::Known;
+use super::fetches::{Known, Readable};
 use super::ranges::{self, Want};
 use super::replies::{Refusal, refuse};
 use super::routes::{Route, Shared};
 use super::schema::{Code, Trouble};
 use super::taking;
 use crate::ground::{Content, FileName};
-use crate::live::Opened;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -58,8 +57,7 @@ async fn head(State(control): Shared, Path(path): Path<String>, headers: HeaderM
         Err(refusal) => return refusal.reply(),
     };
     let content = match control.find(&name).await {
-        Ok(Known::Here(opened)) => opened.content(),
-        Ok(Known::Elsewhere { content, .. }) => content,
+        Ok(known) => known.content(),
         Err(trouble) => return refuse(trouble),
     };
     // Ranges are for reading: RFC 9110 §14.2.
@@ -72,44 +70,31 @@ async fn head(State(control): Shared, Path(path): Path<String>, headers: HeaderM
 }
 
 async fn answer(control: &Arc<Control>, name: &FileName, headers: &HeaderMap) -> Result<Response, Trouble> {
-    let mut opened = match control.find(name).await? {
-        Known::Here(opened) => opened,
-        Known::Elsewhere { content, version } => {
-            let want = ranges::wanted(headers, &hash_of(&content), content.len_bytes);
-            if wanted_bytes(&want, &content).is_none() {
-                return Ok(respond(name, &content, &want, Body::empty()));
-            }
-            control.bring(name, content, version).await?
-        }
-    };
-    let mut first = first_piece(&opened, headers).await;
-    if first.is_none() {
-        // Our own copy is damaged, and dropped now: another peer's is as good as ours was.
-        opened = match control.find(name).await? {
-            Known::Here(opened) => opened,
-            Known::Elsewhere { content, version } => control.bring(name, content, version).await?,
-        };
-        first = first_piece(&opened, headers).await;
+    match begin(control, name, headers).await {
+        // Our own copy was damaged, and is dropped now: another peer's is as good as ours was.
+        Err(trouble) if trouble.code == Code::Damaged => {}
+        outcome => return outcome,
     }
-    let Some((want, piece)) = first else {
-        return Err(Trouble::new(Code::Damaged, format!("{name} is held, but damaged: check it with --repair")));
-    };
-    let content = opened.content();
-    let body = match wanted_bytes(&want, &content) {
-        Some(range) => stream(opened, range, piece),
-        None => Body::empty(),
-    };
-    Ok(respond(name, &content, &want, body))
+    begin(control, name, headers).await.map_err(|trouble| match trouble.code {
+        Code::Damaged => Trouble::new(Code::Damaged, format!("{name} is held, but damaged: check it with --repair")),
+        _ => trouble,
+    })
 }
 
-/// What is wanted, and the first bytes of it; none if they are damaged.
-async fn first_piece(opened: &Opened, headers: &HeaderMap) -> Option<(Want, Vec<u8>)> {
-    let content = opened.content();
+/// The response, when the first bytes that are wanted are here.
+async fn begin(control: &Arc<Control>, name: &FileName, headers: &HeaderMap) -> Result<Response, Trouble> {
+    let found = control.find(name).await?;
+    let content = found.content();
     let want = ranges::wanted(headers, &hash_of(&content), content.len_bytes);
-    match wanted_bytes(&want, &content).filter(|range| !range.is_empty()) {
-        Some(range) => opened.read(range.start).await.ok().map(|piece| (want, piece)),
-        None => Some((want, Vec::new())),
-    }
+    let Some(range) = wanted_bytes(&want, &content) else {
+        return Ok(respond(name, &content, &want, Body::empty()));
+    };
+    let mut readable = match found {
+        Known::Here(opened) => Readable::Whole(opened),
+        Known::Elsewhere { version, .. } => control.bring(name, content, version).await?,
+    };
+    let first = if range.is_empty() { Vec::new() } else { readable.read(range.start).await? };
+    Ok(respond(name, &content, &want, stream(readable, range, first)))
 }
 
 fn wanted_bytes(want: &Want, content: &Content) -> Option<Range<u64>> {
@@ -121,13 +106,13 @@ fn wanted_bytes(want: &Want, content: &Content) -> Option<Range<u64>> {
 }
 
 /// The bytes of a range, each piece read when the one before has been taken.
-fn stream(opened: Opened, range: Range<u64>, first: Vec<u8>) -> Body {
+fn stream(readable: Readable, range: Range<u64>, first: Vec<u8>) -> Body {
     let (sender, body) = Channel::<Bytes, io::Error>::new(WAITING_PIECES);
-    task::spawn(pour(opened, range, first, sender));
+    task::spawn(pour(readable, range, first, sender));
     Body::new(body)
 }
 
-async fn pour(opened: Opened, range: Range<u64>, first: Vec<u8>, mut sender: Sender<Bytes, io::Error>) {
+async fn pour(mut readable: Readable, range: Range<u64>, first: Vec<u8>, mut sender: Sender<Bytes, io::Error>) {
     let (mut at, mut piece) = (range.start, first);
     while at < range.end {
         piece.truncate((range.end - at).try_into().unwrap_or(usize::MAX));
@@ -135,10 +120,10 @@ async fn pour(opened: Opened, range: Range<u64>, first: Vec<u8>, mut sender: Sen
         if sender.send_data(Bytes::from(piece)).await.is_err() || at == range.end {
             return;
         }
-        piece = match opened.read(at).await {
+        piece = match readable.read(at).await {
             Ok(piece) => piece,
             // The connection breaks off: fewer bytes than were announced are no file.
-            Err(error) => return sender.abort(io::Error::other(error)),
+            Err(trouble) => return sender.abort(io::Error::other(trouble.message)),
         };
     }
 }

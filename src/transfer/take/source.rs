@@ -54,6 +54,7 @@ impl Giving<'_, '_> {
                 return Ok(true);
             }
             let found = state.found.as_mut().expect("it joined the swarm");
+            found.swarm.read(self.partial.read_from());
             match found.swarm.next(self.taking.now(), self.source.id) {
                 Next::Ask(run) => {
                     drop(state);
