@@ -52,11 +52,15 @@ window="
     read -rp \"Peer \$1 has ended. Enter closes this window.\""
 
 in_windows() {
+    local at=0 place
     for peer in "${ring[@]}"; do
+        # Beside and below each other, where the desktop lets them.
+        place=78x22+$((at % 3 * 500))+$((at / 3 * 330))
+        at=$((at + 1))
         if command -v gnome-terminal >/dev/null; then
-            gnome-terminal --title "Peer ${peer%% *}" -- bash -c "$window" peer $peer "$interval"
+            gnome-terminal --title "Peer ${peer%% *}" --geometry $place -- bash -c "$window" peer $peer "$interval"
         else
-            xterm -T "Peer ${peer%% *}" -e bash -c "$window" peer $peer "$interval" &
+            xterm -T "Peer ${peer%% *}" -geometry $place -e bash -c "$window" peer $peer "$interval" &
         fi
     done
     echo "Type at a peer in its window:      Request 4103"
