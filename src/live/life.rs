@@ -102,6 +102,7 @@ impl Life {
             | Input::Probed { .. }
             | Input::Unreachable(_)
             | Input::Known(_)
+            | Input::ReachedAt(_)
             | Input::Looked { .. }
             | Input::Wake => true,
         }

@@ -89,6 +89,13 @@ impl Liveness {
         self.expected.get(&id).map_or(Patience::Ping, |until| Patience::Until(*until))
     }
 
+    /// It has answered something.
+    pub fn heard(&mut self, id: Id) {
+        self.verifying.remove(&id);
+        self.suspects.remove(&id);
+        self.expected.remove(&id);
+    }
+
     pub fn due(&self) -> Moment {
         self.graves_due
     }
@@ -139,9 +146,7 @@ impl Peer {
             }
             return;
         }
-        self.liveness.verifying.remove(&contact.id);
-        self.liveness.suspects.remove(&contact.id);
-        self.liveness.expected.remove(&contact.id);
+        self.liveness.heard(contact.id);
         let from_grave = self.liveness.graves.remove(&contact.id).is_some();
         if from_grave {
             self.liveness.look_which_is_due();
@@ -276,7 +281,7 @@ impl Peer {
         self.gone(now, contact);
     }
 
-    fn gone(&mut self, now: Moment, contact: Contact) {
+    pub(super) fn gone(&mut self, now: Moment, contact: Contact) {
         self.liveness.suspects.remove(&contact.id);
         self.liveness.expected.remove(&contact.id);
         self.overlay.lost(now, contact.id);
