@@ -478,6 +478,8 @@ pub enum News {
     SuccessorsChanged(Successors),
     /// A successor said goodbye.
     Departing(Id),
+    /// A successor has not answered twice running, and is passed over. It is heard again, or dead.
+    Silent(Id),
     /// A successor is dead.
     Dead(Id),
     /// A store passes by.
