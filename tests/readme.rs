@@ -29,8 +29,11 @@ const PAGES: [(&str, &str); 3] = [
     ("docs/bench.md", include_str!("../docs/bench.md")),
 ];
 
+/// How a block is run.
+type Story = fn(&Stage, &Block);
+
 /// How each block is run: by the page, the heading, and which one it is below that.
-const STORIES: [(&str, fn(&Stage, &Block)); 17] = [
+const STORIES: [(&str, Story); 17] = [
     ("README.md, A walk, 1", types_at_the_demo),
     ("README.md, A walk, 2", walks_on_through_the_demo),
     ("README.md, Running peers, 1", starts_peers),
