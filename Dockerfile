@@ -15,8 +15,9 @@ COPY --chown=65532:65532 contrib/container/ /
 # A number, so that whoever starts the container can see that it is not root.
 USER 65532:65532
 WORKDIR /data
-# Where commands find the peer: "docker exec … /p2p status", and the check of health.
-ENV XDG_RUNTIME_DIR=/run P2P_KADEMLIA=1 P2P_LISTEN=:12000
+# Where commands find the peer: "docker exec … /p2p status", and the check of health. There is no /tmp: what comes by
+# standard input passes through the volume.
+ENV XDG_RUNTIME_DIR=/run TMPDIR=/data P2P_KADEMLIA=1 P2P_LISTEN=:12000
 # Bytes of files over TCP, all else over UDP.
 EXPOSE 12000/tcp 12000/udp
 # The store, what the peer remembers of its network, and who it is.

@@ -12,7 +12,8 @@ command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https
 
 say "What the tests need"
 # Rust, and the real DHT clients of tests/interop (P2P_SKIP_INTEROP=1: without). As root, tests of full disks, power cuts and
-# forged senders run too, and with a C compiler (cc) those of failing disks; else they say that they are skipped.
+# forged senders run too, and with a C compiler (cc) those of failing disks, with iptables those of published ports, with curl
+# the examples of the pages; else they say that they are skipped.
 rustup target list --installed 2>/dev/null | grep -q wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
 [ -n "${P2P_SKIP_INTEROP+set}" ] || tests/interop/install.sh
 

@@ -16,6 +16,7 @@ fn main() {
     let config = Config {
         id: id(),
         addr: SocketAddr::from(([10, 0, 0, 1], 6881)),
+        reached_at: Vec::new(),
         naming: Naming::Hashed,
         overlay: Kind::Kademlia(Tuning::default()),
         start: Start::Ring(Vec::new()),
@@ -40,7 +41,7 @@ fn main() {
                 continue;
             };
             let body = Body::Answer { from, seen_at: None, answer: Answer::default() };
-            let answer = Message { transaction, leaving: false, program: Program::Plain, body };
+            let answer = Message { transaction, leaving: false, reached_at: None, program: Program::Plain, body };
             if to == addr {
                 let bytes = answer.encode(to);
                 peer.handle(Moment::START, Input::Datagram { from: addr, bytes });
@@ -75,11 +76,13 @@ fn main() {
 
 fn datagram(to: SocketAddr, from: Id, question: Question) -> Vec<u8> {
     let body = Body::Question { from, read_only: true, want: Want::default(), question };
-    Message { transaction: b"aaaa".to_vec(), leaving: false, program: Program::Stranger, body }.encode(to)
+    Message { transaction: b"aaaa".to_vec(), leaving: false, reached_at: None, program: Program::Stranger, body }
+        .encode(to)
 }
 
 fn give(peer: &mut Peer, addr: SocketAddr, from: Id, question: Question) {
     let body = Body::Question { from, read_only: false, want: Want::default(), question };
-    let message = Message { transaction: b"aaaa".to_vec(), leaving: false, program: Program::Plain, body };
+    let message =
+        Message { transaction: b"aaaa".to_vec(), leaving: false, reached_at: None, program: Program::Plain, body };
     peer.handle(Moment::START, Input::Datagram { from: addr, bytes: message.encode(addr) });
 }

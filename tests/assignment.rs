@@ -33,12 +33,21 @@ impl Seven {
         members.into_iter().find(|at| self.world.view(*at).me.id == Id::numbered(number)).expect("it is a member")
     }
 
+    /// Who suspected whom since the news were told last, as often as it did.
+    fn suspicions(&self) -> Vec<(u8, Id)> {
+        let suspicion = |(_, at, news): &(_, PeerIndex, News)| match news {
+            News::Silent(whom) => Some((self.world.view(*at).me.id.number().unwrap(), *whom)),
+            _ => None,
+        };
+        self.world.news.iter().filter_map(suspicion).collect()
+    }
+
     /// What everybody was told since the last time, without pings, as (peer, news).
     fn news(&mut self) -> Vec<(u8, News)> {
         // Pings, and what nobody is shown.
         let quiet = |news: &News| {
             let left_out = matches!(news, News::PingsSent(_) | News::PingReceived(_) | News::PingAnswered(_));
-            !left_out && !matches!(news, News::Asking { .. })
+            !left_out && !matches!(news, News::Asking { .. } | News::Silent(_))
         };
         let news = std::mem::take(&mut self.world.news);
         let mut told: Vec<(u8, News)> = news
@@ -224,6 +233,10 @@ fn a_paused_peer_is_not_declared_dead_and_declares_nobody_dead() {
         seven.world.run_for(20 * SECOND);
         seven.world.resume(paused);
         seven.world.run_for(30 * SECOND);
+        // Those before it suspect it once each, however often they asked.
+        let mut suspicions = seven.suspicions();
+        suspicions.sort();
+        assert_eq!(suspicions, [(8, id(14)), (9, id(14))], "seed {seed}");
         assert_eq!(seven.news(), [], "seed {seed}");
         assert_eq!(seven.world.check_ideal(), Ok(()));
     }

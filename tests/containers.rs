@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Lab, Peer, SOON, eventually, program};
+use common::{Lab, Peer, SOON, eventually, is_root, program, through};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -12,27 +12,6 @@ use std::time::Duration;
 
 /// Exit code of a script that finds no Docker engine here.
 const NO_ENGINE: i32 = 77;
-
-/// `program`, run with words through another one: the last of its arguments.
-fn through(outer: &str, words: &[&str], inner: Command) -> Command {
-    let mut command = Command::new(outer);
-    command.args(words).arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
-}
-
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: only root can make a namespace");
-    }
-    root
-}
 
 /// A peer without a number, alone or joining. Its commands' folder is its own.
 fn peer(dir: &Path, listen: &str, words: &[&str]) -> Command {

@@ -32,6 +32,7 @@ fn config(me: Contact, start: Start, seed: u64) -> Config {
     Config {
         id: me.id,
         addr: me.addr,
+        reached_at: Vec::new(),
         naming: Naming::Hashed,
         start,
         ping_interval: 15 * SECOND,
@@ -47,7 +48,8 @@ fn config(me: Contact, start: Start, seed: u64) -> Config {
 }
 
 fn datagram(transaction: &[u8], program: Program, body: Body) -> Vec<u8> {
-    Message { transaction: transaction.to_vec(), leaving: false, program, body }.encode(at("90.1.1.1:1"))
+    Message { transaction: transaction.to_vec(), leaving: false, reached_at: None, program, body }
+        .encode(at("90.1.1.1:1"))
 }
 
 fn ask(from: Id, question: Question) -> Vec<u8> {

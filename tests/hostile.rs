@@ -116,8 +116,10 @@ fn datagrams() -> Vec<Vec<u8>> {
         Body::Refusal(Refusal::busy()),
     ];
     let to = SocketAddr::from(([127, 0, 0, 1], 9));
-    let encode =
-        |body| Message { transaction: b"aa".to_vec(), leaving: false, program: Program::Keeper, body }.encode(to);
+    let encode = |body| {
+        Message { transaction: b"aa".to_vec(), leaving: false, reached_at: None, program: Program::Keeper, body }
+            .encode(to)
+    };
     bodies.into_iter().map(encode).collect()
 }
 
@@ -366,9 +368,14 @@ fn forged_notices_do_not_rewire_the_ring() {
             for (number, (leaving, question)) in notices.into_iter().enumerate() {
                 let body =
                     Body::Question { from: Id::numbered(pretended), read_only: false, want: Want::default(), question };
-                let message =
-                    Message { transaction: vec![pretended, number as u8], leaving, program: Program::Keeper, body }
-                        .encode(to);
+                let message = Message {
+                    transaction: vec![pretended, number as u8],
+                    leaving,
+                    reached_at: None,
+                    program: Program::Keeper,
+                    body,
+                }
+                .encode(to);
                 stranger.send_to(&message, to).unwrap();
                 // And the same with the pretended sender's own address.
                 let from = SocketAddr::from((Ipv4Addr::LOCALHOST, ring.lab.port(pretended)));
@@ -380,7 +387,14 @@ fn forged_notices_do_not_rewire_the_ring() {
             let body = Body::Answer { from: Id::numbered(pretended), seen_at: None, answer };
             stranger
                 .send_to(
-                    &Message { transaction: vec![0, 1], leaving: true, program: Program::Keeper, body }.encode(to),
+                    &Message {
+                        transaction: vec![0, 1],
+                        leaving: true,
+                        reached_at: None,
+                        program: Program::Keeper,
+                        body,
+                    }
+                    .encode(to),
                     to,
                 )
                 .unwrap();

@@ -186,6 +186,32 @@ fn what_happens_is_watched_until_ctrl_c() {
 }
 
 #[test]
+fn who_falls_silent_is_told_once_and_before_it_is_dead() {
+    let mut network = Network::three();
+    let watch = network.command(&["watch", "--json", "--since", "0", "peer.silent", "peer.dead"]);
+    let told = |out: &Path| {
+        let lines = fs::read_to_string(out).unwrap();
+        let objects = objects(&lines.lines().map(str::to_owned).collect::<Vec<_>>());
+        let of_5 = objects.iter().filter(|object| object["peer"]["peer"] == "5");
+        of_5.map(|object| object["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (mut child, out, _) = network.begin(watch, None);
+    // Stopped it keeps its port open: suspected, and asked again and again.
+    network.ring[5].signal(Signal::STOP);
+    eventually(SOON, "5 is silent", || (told(&out) == ["peer.silent"]).then_some(()));
+    let silent = || network.p2p(&["peers"]).with(0).iter().any(|line| cells(line)[0] == "5" && line.contains("silent"));
+    assert!(silent());
+    network.ring[5].signal(Signal::CONT);
+    eventually(SOON, "5 is heard again", || (!silent()).then_some(()));
+    assert_eq!(told(&out), ["peer.silent"], "one suspicion, told once");
+    network.ring.take(5).kill();
+    eventually(SOON, "5 is dead", || (told(&out).last().unwrap() == "peer.dead").then_some(()));
+    assert_eq!(told(&out), ["peer.silent", "peer.silent", "peer.dead"]);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    eventually(SOON, "it ends", || child.try_wait().unwrap());
+}
+
+#[test]
 fn a_watch_ends_with_its_peer() {
     let mut network = Network::three();
     let (mut child, _, err) = network.begin(network.command(&["watch"]), None);

@@ -322,6 +322,7 @@ fn a_holder_says_what_it_holds_before_it_knows_its_range() {
         let config = Config {
             id: Id::numbered(14),
             addr: contact(14).addr,
+            reached_at: Vec::new(),
             naming: Naming::Numbered,
             overlay: Kind::Ring(RingTuning::CLASSIC),
             start: Start::Ring(vec![contact(19), contact(2)]),
@@ -337,7 +338,8 @@ fn a_holder_says_what_it_holds_before_it_knows_its_range() {
         let mut peer = Peer::new(Moment::START, config);
         let question = Question::FindNode { target: Id::numbered(7), errand: Some(Errand::Request(name.clone())) };
         let body = Body::Question { from: Id::numbered(5), read_only: false, want: Want::default(), question };
-        let message = Message { transaction: b"aa".to_vec(), leaving: false, program: Program::Keeper, body };
+        let message =
+            Message { transaction: b"aa".to_vec(), leaving: false, reached_at: None, program: Program::Keeper, body };
         let bytes = message.encode(contact(14).addr);
         peer.handle(Moment::START, Input::Datagram { from: contact(5).addr, bytes });
         let mut files = None;

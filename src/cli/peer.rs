@@ -61,7 +61,7 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
         Ok(started) => started,
         Err(error) => {
             fail(&cannot_start(&error, identity, naming, addr));
-            let unreached = matches!(error, StartError::Unnamed { .. });
+            let unreached = matches!(error, StartError::Unnamed { .. } | StartError::Unreachable { .. });
             return ExitCode::from(if unreached { OUT_OF_REACH } else { FAILED });
         }
     };

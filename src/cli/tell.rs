@@ -76,7 +76,8 @@ impl Teller {
             News::StoreForwarded(name) => out(format!("Store {name} request forwarded to my successor")),
             News::StoreAccepted(name) => out(format!("Store {name} request accepted")),
             News::RequestSent(name) => out(format!("File request for {name} has been sent to my successor")),
-            News::Asking { .. } => Vec::new(),
+            // What is told at the terminal is the assignment's.
+            News::Silent(_) | News::Asking { .. } => Vec::new(),
             News::NotHere(name) => {
                 out(format!("Request for File {name} has been received, but the file is not stored here"))
             }

@@ -31,6 +31,12 @@ pub fn is_exempt(ip: IpAddr) -> bool {
     }
 }
 
+/// One host can have it, and be asked there.
+pub fn is_one_hosts(ip: IpAddr) -> bool {
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
+
 /// The network of an address, as far as one owner mostly reaches: a /24, or a /64 of IPv6.
 pub fn network(ip: IpAddr) -> u64 {
     match ip.to_canonical() {

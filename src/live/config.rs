@@ -22,6 +22,8 @@ pub struct Config {
     pub addr: SocketAddr,
     /// Where else: an address of the other family, at the same port.
     pub also: Option<SocketAddr>,
+    /// Where others reach it, if that is not where they see it. Port 0 is the one where it listens.
+    pub advertise: Option<Place>,
     /// Its folders.
     pub folders: Folders,
     /// Time between two rounds of shown pings.

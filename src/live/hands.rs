@@ -76,7 +76,7 @@ impl Hands {
     /// Threads for all that blocks; one looks names up.
     pub const MOST_THREADS: usize = INCOMING + OUTGOING + AT_FILES + LOOKING + READING + 1;
 
-    /// The hands of peer `id`, which listens at `port`.
+    /// The hands of peer `id`, which others ask at `port`.
     pub fn new(
         id: Id,
         port: u16,

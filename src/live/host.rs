@@ -1,5 +1,6 @@
 //! A running peer as its clients see it.
 
+use super::advertising::Advertised;
 use super::body::{Body, seed};
 use super::config::{Beginning, Config};
 use super::door;
@@ -97,6 +98,16 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// Nobody could be told to come there.
+    #[error(
+        "nobody reaches this peer at {place} ({error}): advertise an address that leads here, or a name that has it"
+    )]
+    Unreachable {
+        /// Where it was to be reached.
+        place: Place,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The working folder is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -153,6 +164,10 @@ impl Host {
             Beginning::Ring(successors) => (Start::Ring(successors), Vec::new()),
             Beginning::Join(places) => (Start::Join(addrs_of(&places).await?), places),
         };
+        let advertised = match config.advertise {
+            Some(place) => Some(Advertised::looked_up(place, &own).await.map_err(unreachable)?),
+            None => None,
+        };
         let folders = if config.addr.port() == 0 { config.folders.at_port(own[0].port()) } else { config.folders };
         let store = Store::open(&folders.store, config.quota)?;
         sweeping::sweep(&folders, &store);
@@ -160,6 +175,7 @@ impl Host {
         let peer_config = peer::Config {
             id,
             addr: own[0],
+            reached_at: advertised.as_ref().map_or_else(Vec::new, |advertised| advertised.addrs.clone()),
             naming: config.naming,
             start,
             ping_interval: config.ping_interval,
@@ -177,13 +193,17 @@ impl Host {
         let (orders, wishes) = mpsc::channel(WAITING_ORDERS);
         let (events, first_listener) = broadcast::channel(KEPT_EVENTS);
         let body = Body::new(bound, peer_config, Some(journal)).map_err(|error| listen_error(config.addr, error))?;
-        let hands = Arc::new(Hands::new(id, own[0].port(), folders, store, config.limits, happen));
+        let port = advertised.as_ref().map_or(own[0].port(), Advertised::port);
+        let hands = Arc::new(Hands::new(id, port, folders, store, config.limits, happen));
         let (mut tasks, reached) = (JoinSet::new(), Arc::downgrade(&hands));
         for door in doors {
             tasks.spawn(door::keep(door, hands.clone()));
         }
         tasks.spawn(scrub::keep_on(hands.clone(), config.scrub));
         tasks.spawn(sweeping::keep_on(hands.clone()));
+        if let Some(advertised) = advertised {
+            tasks.spawn(advertised.keep_on(own.clone(), hands.clone()));
+        }
         if !places.is_empty() {
             tasks.spawn(neighbours::keep_on(places, orders.downgrade(), hands.clone()));
         }
@@ -367,6 +387,10 @@ impl Host {
 
 async fn addrs_of(places: &[Place]) -> Result<Vec<SocketAddr>, StartError> {
     neighbours::addrs_of(places).await.map_err(|(place, error)| StartError::Unnamed { place, error })
+}
+
+fn unreachable((place, error): (Place, io::Error)) -> StartError {
+    StartError::Unreachable { place, error }
 }
 
 /// Sockets and doors at the same port, in both families where that is wanted.

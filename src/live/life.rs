@@ -103,6 +103,7 @@ impl Life {
             | Input::Probed { .. }
             | Input::Unreachable(_)
             | Input::Known(_)
+            | Input::ReachedAt(_)
             | Input::Looked { .. }
             | Input::Wake => true,
         }

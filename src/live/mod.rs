@@ -3,6 +3,7 @@
 //! [`Host`] owns a [`Peer`](crate::peer::Peer), tells it what happens and does what it wants done. A host never waits
 //! for a disk or another machine: such work is done by its `hands`, which `carry` files; callers are met at the `door`.
 
+mod advertising;
 mod body;
 mod carry;
 mod config;

@@ -70,6 +70,7 @@ impl Node {
         let config = peer::Config {
             id,
             addr,
+            reached_at: Vec::new(),
             naming: Naming::Hashed,
             start: if alone { Start::Ring(Vec::new()) } else { Start::Join(setup.bootstrap) },
             ping_interval: PING_INTERVAL,

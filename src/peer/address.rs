@@ -1,7 +1,10 @@
-//! Where the world sees us, and the id that goes with it (BEP 42).
+//! Where the world sees us, where it is to ask us, and the id that goes with our address (BEP 42).
 //!
 //! Every answer says from which address our question came. When enough networks agree, and our id does not fit the
 //! address, we take one that does: others would not keep anything with us otherwise.
+//!
+//! Behind a published port the address that others see is not the one at which they reach us. Who was told that one says it
+//! in each message to peers of ours, and is known by it alone: they ask there before they believe it, as with all hearsay.
 
 use super::surroundings::Surroundings;
 use super::*;
@@ -38,7 +41,36 @@ impl Votes {
     }
 }
 
+/// Where the sender of a message is to be asked: what it says of that, unless nobody who sees it at `from` could.
+pub(super) fn whereabouts(from: SocketAddr, said: Option<SocketAddr>) -> SocketAddr {
+    let usable = |said: &SocketAddr| {
+        let (ip, here) = (said.ip(), from.ip());
+        said.is_ipv4() == from.is_ipv4() && address_id::is_one_hosts(ip) && (here.is_loopback() || !ip.is_loopback())
+    };
+    said.filter(usable).unwrap_or(from)
+}
+
 impl Peer {
+    /// Where we are reached by those at `addr`, if we were told that.
+    pub(super) fn reached_from(&self, addr: SocketAddr) -> Option<SocketAddr> {
+        self.reached_at.iter().find(|at| at.is_ipv4() == addr.is_ipv4()).copied()
+    }
+
+    /// Somebody answers at `seen` and says that it is reached at `said`: there it is asked, and is a contact if it answers.
+    pub(super) fn is_reached_elsewhere(&mut self, now: Moment, seen: Contact, said: Contact, why: &Why) {
+        self.liveness.heard(seen.id);
+        if self.standing != Standing::Member {
+            return;
+        }
+        if self.overlay.contact(seen.id) == Some(seen) {
+            self.gone(now, seen);
+            self.verify(now, said);
+        } else if !matches!(why, Why::Verify(_)) && self.overlay.heard_of(said) {
+            // Who is sent on from where it was sent on to is followed no farther.
+            self.verify(now, said);
+        }
+    }
+
     /// An answer says where its sender sees us.
     pub(super) fn seen_at(&mut self, now: Moment, by: SocketAddr, seen_at: SocketAddr) {
         let (by, seen_at) = (by.ip(), seen_at.ip().to_canonical());
@@ -48,7 +80,8 @@ impl Peer {
         if !matters || other || address_id::is_exempt(by) || address_id::is_exempt(seen_at) {
             return;
         }
-        if let Some(ip) = self.votes.count(by, seen_at)
+        let told = self.reached_at.iter().map(SocketAddr::ip).find(|told| told.is_ipv4() == seen_at.is_ipv4());
+        if let Some(ip) = self.votes.count(by, seen_at).map(|seen_at| told.unwrap_or(seen_at))
             && !address_id::matches(self.me.id, ip)
         {
             let id = address_id::id_for(ip, &mut self.chance);
@@ -69,10 +102,66 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{outputs, peer};
     use super::*;
+    use crate::ground::krpc;
 
     fn ip(a: u8, b: u8) -> IpAddr {
         IpAddr::from([a, b, 1, 1])
+    }
+
+    #[test]
+    fn only_who_could_be_asked_there_is_believed_to_be_elsewhere() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let seen = addr("10.0.0.2:9");
+        assert_eq!(whereabouts(seen, None), seen);
+        assert_eq!(whereabouts(seen, Some(addr("10.0.0.1:13000"))), addr("10.0.0.1:13000"));
+        for nowhere in ["127.0.0.1:9", "0.0.0.0:9", "255.255.255.255:9", "224.0.0.1:9", "[fd00::7]:9"] {
+            assert_eq!(whereabouts(seen, Some(addr(nowhere))), seen, "{nowhere}");
+        }
+        assert_eq!(whereabouts(addr("127.0.0.1:9"), Some(addr("127.0.0.1:7"))), addr("127.0.0.1:7"));
+    }
+
+    /// Everything it sends, with an answer from where it is sent to, that says that its sender is reached at `next`.
+    fn answered(peer: &mut Peer, id: Id, next: impl Fn(SocketAddr) -> SocketAddr) -> Vec<SocketAddr> {
+        let mut asked = Vec::new();
+        for output in outputs(peer) {
+            let Output::Send { to, bytes } = output else { continue };
+            asked.push(to);
+            let transaction = Message::decode(&bytes).unwrap().transaction;
+            let body = Body::Answer { from: id, seen_at: None, answer: krpc::Answer::default() };
+            let reached_at = Some(next(to));
+            let message = Message { transaction, leaving: false, reached_at, program: Program::Keeper, body };
+            peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(to) });
+        }
+        asked
+    }
+
+    #[test]
+    fn who_sends_us_from_place_to_place_is_not_followed_without_end() {
+        let mut peer = peer("10.0.0.1:9", Start::Ring(Vec::new()), Vec::new());
+        let id = Id::hashed(b"restless");
+        let next = |at: SocketAddr| SocketAddr::new(at.ip(), at.port() + 1);
+        peer.handle(Moment::START, Input::Known(vec!["10.0.0.2:100".parse().unwrap()]));
+        let asked: Vec<SocketAddr> = (0..20).flat_map(|_| answered(&mut peer, id, next)).collect();
+        assert!((2..6).contains(&asked.len()), "{asked:?}");
+        assert_eq!(peer.overlay.contacts(), [], "it was nowhere where it said that it is");
+    }
+
+    #[test]
+    fn where_we_are_reached_is_said_in_each_message_from_then_on() {
+        let mut peer = peer("0.0.0.0:9", Start::Ring(Vec::new()), Vec::new());
+        let said = |peer: &mut Peer, at: &[&str]| {
+            let at = at.iter().map(|at| at.parse().unwrap()).collect();
+            peer.handle(Moment::START, Input::ReachedAt(at));
+            outputs(peer);
+            peer.handle(Moment::START, Input::Known(vec!["10.0.0.2:100".parse().unwrap()]));
+            let Some(Output::Send { bytes, .. }) = outputs(peer).pop() else { panic!("it asks there") };
+            Message::decode(&bytes).unwrap().reached_at.map(|at| at.to_string())
+        };
+        assert_eq!(said(&mut peer, &[]), None);
+        assert_eq!(said(&mut peer, &["[fd00::7]:9"]), None, "not for who is asked over IPv4");
+        assert_eq!(said(&mut peer, &["[fd00::7]:9", "10.0.0.7:13000"]).as_deref(), Some("10.0.0.7:13000"));
     }
 
     #[test]

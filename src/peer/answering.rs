@@ -60,14 +60,16 @@ impl Peer {
             Body::Question { from: id, read_only, want, question } => {
                 let asking = Asking { addr: from, len_bytes: bytes.len(), proven: self.is_proven(from) };
                 if self.gate.admits(now, from, asking.proven) && !self.read_only {
-                    let (asker, program) = (Contact { id, addr: from }, message.program);
+                    let addr = address::whereabouts(from, message.reached_at);
+                    let (asker, program) = (Contact { id, addr }, message.program);
                     let asked = Asked { asker, asking, program, read_only, leaving: message.leaving, want };
                     self.receive_question(now, asked, message.transaction, question);
                 }
             }
             Body::Answer { from: id, seen_at, answer } => {
                 let Some(closed) = self.rpc.answered(now, from, &message.transaction, Some(id)) else { return };
-                let contact = Contact { id, addr: from };
+                let seen = Contact { id, addr: from };
+                let contact = Contact { id, addr: address::whereabouts(from, message.reached_at) };
                 let proof = match (closed.as_expected, message.leaving) {
                     (false, _) => Proof::SomebodyElse { instead_of: closed.expected },
                     (true, true) => Proof::Leaving,
@@ -77,7 +79,11 @@ impl Peer {
                     self.note_program(id, message.program);
                     seen_at.into_iter().for_each(|seen_at| self.seen_at(now, from, seen_at));
                 }
-                self.proof_of_life(now, contact, proof);
+                if closed.as_expected && contact != seen {
+                    self.is_reached_elsewhere(now, seen, contact, &closed.why);
+                } else {
+                    self.proof_of_life(now, seen, proof);
+                }
                 if closed.as_expected {
                     self.receive_answer(now, contact, message.program, closed.why, answer);
                 } else {
@@ -111,7 +117,7 @@ impl Peer {
             return self.silent(now, why);
         }
         let heard_once = question.is_heard_once();
-        if heard_once && let Some(answer) = self.rpc.given_before(asker.addr, &transaction) {
+        if heard_once && let Some(answer) = self.rpc.given_before(asking.addr, &transaction) {
             let bytes = answer.clone();
             return self.send_answer(asking, bytes);
         }
@@ -141,7 +147,7 @@ impl Peer {
                 }
                 let answer = self.answer_find_node(asker, target, errand.as_ref(), want);
                 match errand {
-                    Some(Errand::Request(_)) if self.is_being_looked_for(asker.addr, &transaction) => return,
+                    Some(Errand::Request(_)) if self.is_being_looked_for(asking.addr, &transaction) => return,
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
                         let ticket = self.fresh_ticket();
                         self.out.push_back(Output::Look { ticket, name: name.clone() });
@@ -167,14 +173,14 @@ impl Peer {
                 Ok(krpc::Answer::default())
             }
             Question::GetPeers { info_hash, scrape } => {
-                Ok(self.answer_get_peers(now, asker, program, info_hash, scrape, want))
+                Ok(self.answer_get_peers(now, asking.addr, program, info_hash, scrape, want))
             }
-            Question::AnnouncePeer(said) => self.answer_announce(now, asker, &said),
-            Question::Get { target, seq } => Ok(self.answer_get(now, asker, target, seq, want)),
-            Question::Put(offer) => self.answer_put(now, asker, &offer),
-            Question::SampleInfohashes { target } => Ok(self.answer_sample(now, asker.addr, target, want)),
+            Question::AnnouncePeer(said) => self.answer_announce(now, asking.addr, asker, &said),
+            Question::Get { target, seq } => Ok(self.answer_get(now, asking.addr, target, seq, want)),
+            Question::Put(offer) => self.answer_put(now, asking.addr, &offer),
+            Question::SampleInfohashes { target } => Ok(self.answer_sample(now, asking.addr, target, want)),
         };
-        let generous = self.gate.is_generous(now, asker.addr, asking.proven);
+        let generous = self.gate.is_generous(now, asking.addr, asking.proven);
         let body = match answer {
             Ok(mut answer) if !generous => {
                 answer.make_lean();

@@ -128,7 +128,8 @@ impl Peer {
     ) {
         let want = Want { v4: self.families.both(), v6: self.families.both() };
         let read_only = self.read_only || self.standing == Standing::Joining;
-        let flags = Flags { read_only, leaving: self.standing == Standing::Leaving, program: self.program, want };
+        let (leaving, reached_at) = (self.standing == Standing::Leaving, self.reached_from(to));
+        let flags = Flags { read_only, leaving, reached_at, program: self.program, want };
         let bytes = self.rpc.ask(now, to, expected, question, flags, patience, why);
         // What may not be sent now is as good as lost on the way: it is asked again.
         if self.is_proven(to) || self.gate.may_call(now, to) {

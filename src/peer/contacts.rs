@@ -154,7 +154,7 @@ mod tests {
         let (mut peer, transaction) = pinging("127.0.0.1:12002");
         let id = Id::hashed(b"somebody");
         let body = Body::Answer { from: id, seen_at: None, answer: Default::default() };
-        let message = Message { transaction, leaving: false, program: Program::Keeper, body };
+        let message = Message { transaction, leaving: false, reached_at: None, program: Program::Keeper, body };
         let from: SocketAddr = "127.0.0.1:12002".parse().unwrap();
         peer.handle(at(30), Input::Datagram { from, bytes: message.encode(from) });
         let contact = Contact { id, addr: from };

@@ -72,6 +72,8 @@ pub enum Input {
     Unreachable(SocketAddr),
     /// Those by whom it joined, or shall find its network again, are to be asked here. None of its contacts is.
     Known(Vec<SocketAddr>),
+    /// Where others reach us by now, as in [`Config::reached_at`](super::Config::reached_at).
+    ReachedAt(Vec<SocketAddr>),
     /// An [`Output::Look`] came to its end.
     Looked {
         /// The look's.
@@ -476,6 +478,8 @@ pub enum News {
     SuccessorsChanged(Successors),
     /// A successor said goodbye.
     Departing(Id),
+    /// A successor has not answered twice running, and is passed over. It is heard again, or dead.
+    Silent(Id),
     /// A successor is dead.
     Dead(Id),
     /// A store passes by.

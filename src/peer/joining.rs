@@ -137,7 +137,9 @@ impl Peer {
                 let Some(mut search) = self.take_search() else { return };
                 let (mine, others): (Vec<Contact>, Vec<Contact>) =
                     answer.nodes.iter().partition(|named| named.id == self.me.id);
-                if let Some(rival) = mine.iter().find(|rival| rival.addr != self.me.addr) {
+                if let Some(rival) =
+                    mine.iter().find(|rival| rival.addr != self.me.addr && !self.reached_at.contains(&rival.addr))
+                {
                     let why = Why::Joining(Asked::Rival(rival.addr));
                     self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
                 }
@@ -298,7 +300,8 @@ mod tests {
                         let transaction = Message::decode(&bytes).unwrap().transaction;
                         let answer = krpc::Answer { nodes: vec![me], ..krpc::Answer::default() };
                         let body = Body::Answer { from: Id::hashed(b"known"), seen_at: None, answer };
-                        let message = Message { transaction, leaving: false, program: Program::Keeper, body };
+                        let message =
+                            Message { transaction, leaving: false, reached_at: None, program: Program::Keeper, body };
                         peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(there) });
                     }
                     Output::News(News::JoinFailed(error)) => panic!("{error}"),

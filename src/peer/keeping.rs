@@ -200,11 +200,12 @@ impl Peer {
                 self.note_value(now, target);
             }
             Thing::Announcement { port, seed, file } => {
-                if self.me.addr.ip().is_unspecified() {
+                let own = self.reached_at.first().copied().unwrap_or(self.me.addr);
+                if own.ip().is_unspecified() {
                     // We listen everywhere, and do not know where others find us.
                     return Err(Refusal::new(202, "whoever asks could not come here"));
                 }
-                let addr = SocketAddr::new(self.me.addr.ip(), port.unwrap_or(self.me.addr.port()));
+                let addr = SocketAddr::new(own.ip(), port.unwrap_or(own.port()));
                 // Who listens at all addresses does not know which one others reach: they note the one they see.
                 if !addr.ip().is_unspecified() {
                     self.keeping.trackers.put(now, target, addr, *seed, *file);
@@ -227,12 +228,12 @@ impl Peer {
     pub(super) fn answer_get(
         &mut self,
         now: Moment,
-        asker: Contact,
+        from: SocketAddr,
         target: Id,
         seq: Option<i64>,
         want: Want,
     ) -> Reply {
-        let nodes = self.name(asker.addr, target, want);
+        let nodes = self.name(from, target, want);
         let mut answer = Reply { nodes, ..Reply::default() };
         match self.keeping.values.get(now, target) {
             Some(kept) if seq.is_some() && kept.item.seq() <= seq => answer.seq = kept.item.seq(),
@@ -243,14 +244,14 @@ impl Peer {
             None => {}
         }
         if !self.keeping.values.is_full() || answer.item.is_some() || answer.seq.is_some() {
-            answer.token = self.keeping.tokens.give(asker.addr, target);
+            answer.token = self.keeping.tokens.give(from, target);
         }
         answer
     }
 
-    pub(super) fn answer_put(&mut self, now: Moment, asker: Contact, offer: &Offer) -> Result<Reply, Refusal> {
+    pub(super) fn answer_put(&mut self, now: Moment, from: SocketAddr, offer: &Offer) -> Result<Reply, Refusal> {
         let target = offer.item.target();
-        if !self.keeping.tokens.is_good(&offer.token, asker.addr, target) {
+        if !self.keeping.tokens.is_good(&offer.token, from, target) {
             return Err(Refusal::protocol("bad token"));
         }
         self.keeping.values.put(now, offer, &mut self.chance)?;
@@ -262,18 +263,18 @@ impl Peer {
     pub(super) fn answer_get_peers(
         &mut self,
         now: Moment,
-        asker: Contact,
+        from: SocketAddr,
         program: Program,
         info_hash: Id,
         scrape: bool,
         want: Want,
     ) -> Reply {
-        let nodes = self.name(asker.addr, info_hash, want);
+        let nodes = self.name(from, info_hash, want);
         let full = self.keeping.trackers.is_full_for(now, info_hash);
         let trackers = &self.keeping.trackers;
-        let peers = trackers.peers(now, info_hash, asker.addr.is_ipv6(), &mut self.chance);
+        let peers = trackers.peers(now, info_hash, from.is_ipv6(), &mut self.chance);
         let ours = program != Program::Stranger;
-        let token = if full { Vec::new() } else { self.keeping.tokens.give(asker.addr, info_hash) };
+        let token = if full { Vec::new() } else { self.keeping.tokens.give(from, info_hash) };
         Reply {
             nodes,
             files: self.shelf.holding(info_hash).filter(|_| ours).into_iter().collect(),
@@ -288,13 +289,17 @@ impl Peer {
     pub(super) fn answer_announce(
         &mut self,
         now: Moment,
+        from: SocketAddr,
         asker: Contact,
         said: &Announcement,
     ) -> Result<Reply, Refusal> {
-        if !self.keeping.tokens.is_good(&said.token, asker.addr, said.info_hash) {
+        if !self.keeping.tokens.is_good(&said.token, from, said.info_hash) {
             return Err(Refusal::protocol("bad token"));
         }
-        let addr = SocketAddr::new(asker.addr.ip(), said.port.unwrap_or(asker.addr.port()));
+        // Nobody is sent to where the asker only says that it is.
+        let has_answered = self.overlay.contact(asker.id) == Some(asker) || self.rpc.expected(asker.addr).is_some();
+        let at = if has_answered { asker.addr } else { from };
+        let addr = SocketAddr::new(at.ip(), said.port.unwrap_or(at.port()));
         let kept = self.keeping.trackers.put(now, said.info_hash, addr, said.seed, said.file);
         if kept { Ok(Reply::default()) } else { Err(Refusal::new(202, "full")) }
     }

@@ -46,9 +46,17 @@ struct Suspect {
     contact: Contact,
     since: Moment,
     silent: bool,
+    /// People know of the suspicion.
+    told: bool,
     /// A neighbour says that it is dead.
     told_dead: bool,
     port: Port,
+}
+
+impl Suspect {
+    fn new(contact: Contact, since: Moment) -> Suspect {
+        Suspect { contact, since, silent: false, told: false, told_dead: false, port: Port::Unknown }
+    }
 }
 
 /// What is known of a suspect's port.
@@ -87,6 +95,13 @@ impl Liveness {
     /// How long a shown ping waits: a successor that may not have been started yet is pinged until it has been.
     pub fn patience_with(&self, id: Id) -> Patience {
         self.expected.get(&id).map_or(Patience::Ping, |until| Patience::Until(*until))
+    }
+
+    /// It has answered something.
+    pub fn heard(&mut self, id: Id) {
+        self.verifying.remove(&id);
+        self.suspects.remove(&id);
+        self.expected.remove(&id);
     }
 
     pub fn due(&self) -> Moment {
@@ -139,9 +154,7 @@ impl Peer {
             }
             return;
         }
-        self.liveness.verifying.remove(&contact.id);
-        self.liveness.suspects.remove(&contact.id);
-        self.liveness.expected.remove(&contact.id);
+        self.liveness.heard(contact.id);
         let from_grave = self.liveness.graves.remove(&contact.id).is_some();
         if from_grave {
             self.liveness.look_which_is_due();
@@ -169,15 +182,24 @@ impl Peer {
             return;
         }
         let since = now - rpc::PING_EVERY * attempts;
-        let new = Suspect { contact, since, silent: false, told_dead: false, port: Port::Unknown };
-        self.liveness.suspects.entry(contact.id).or_insert(new);
+        self.liveness.suspects.entry(contact.id).or_insert_with(|| Suspect::new(contact, since));
         if attempts == 1 && self.told(contact.id) {
             // Neighbours die together: the other successor is asked now, not when this one is given up.
             self.overlay.shown().into_iter().for_each(|shown| self.verify(now, shown));
         }
         if attempts == rpc::ATTEMPTS - 1 {
             self.overlay.suspect(contact.id);
+            self.tell_of_silence(contact.id);
             self.probe(contact.id);
+        }
+    }
+
+    /// Once for each suspicion, however often it is asked meanwhile.
+    fn tell_of_silence(&mut self, id: Id) {
+        let shown = self.told(id);
+        if let Some(suspect) = self.liveness.suspects.get_mut(&id).filter(|suspect| shown && !suspect.told) {
+            suspect.told = true;
+            self.news(News::Silent(id));
         }
     }
 
@@ -186,8 +208,8 @@ impl Peer {
         if self.standing != Standing::Member || self.liveness.awaits(contact.id) {
             return;
         }
-        let new = Suspect { contact, since: now, silent: false, told_dead: false, port: Port::Unknown };
-        self.liveness.suspects.entry(contact.id).or_insert(new).told_dead = true;
+        let suspect = self.liveness.suspects.entry(contact.id).or_insert_with(|| Suspect::new(contact, now));
+        suspect.told_dead = true;
         self.probe(contact.id);
         self.verify(now, contact);
     }
@@ -257,6 +279,8 @@ impl Peer {
     }
 
     pub(super) fn dead(&mut self, now: Moment, contact: Contact) {
+        // On a neighbour's word it may be dead before it has missed two pings of ours.
+        self.tell_of_silence(contact.id);
         self.bury(now, contact);
         self.gone(now, contact);
         if self.told(contact.id) {
@@ -276,7 +300,7 @@ impl Peer {
         self.gone(now, contact);
     }
 
-    fn gone(&mut self, now: Moment, contact: Contact) {
+    pub(super) fn gone(&mut self, now: Moment, contact: Contact) {
         self.liveness.suspects.remove(&contact.id);
         self.liveness.expected.remove(&contact.id);
         self.overlay.lost(now, contact.id);

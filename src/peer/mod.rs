@@ -9,6 +9,7 @@
 //! let config = Config {
 //!     id: Id::numbered(2),
 //!     addr: SocketAddr::from(([127, 0, 0, 1], 12002)),
+//!     reached_at: Vec::new(),
 //!     naming: Naming::Numbered,
 //!     start: Start::Join(vec![SocketAddr::from(([127, 0, 0, 1], 12004))]),
 //!     ping_interval: Duration::from_secs(15),
@@ -84,8 +85,10 @@ use std::time::Duration;
 pub struct Config {
     /// Who it is.
     pub id: Id,
-    /// Where others reach it.
+    /// Where it listens.
     pub addr: SocketAddr,
+    /// Where others reach it, at most one address of each family; those of its family that are missing are as others see them.
+    pub reached_at: Vec<SocketAddr>,
     /// How its network names peers and places files.
     pub naming: Naming,
     /// Whom it knows.
@@ -132,6 +135,8 @@ pub struct Peer {
     ping_interval: Duration,
     overlay: surroundings::Surroundings,
     votes: address::Votes,
+    /// Where others reach it, where it was told.
+    reached_at: Vec<SocketAddr>,
     /// Contacts that take no files.
     strangers: BTreeSet<Id>,
     rpc: Rpc<Why>,
@@ -274,6 +279,7 @@ impl Peer {
             kind: config.overlay,
             ping_interval: config.ping_interval,
             votes: address::Votes::default(),
+            reached_at: config.reached_at,
             overlay: surroundings::Surroundings::new(overlay),
             out: VecDeque::new(),
             chance,
@@ -320,6 +326,7 @@ impl Peer {
                 unanswered.into_iter().for_each(|why| self.silent(now, why));
             }
             Input::Known(addrs) => self.known_at(now, &addrs),
+            Input::ReachedAt(addrs) => self.reached_at = addrs,
             Input::Wake => self.wake(now),
         }
         self.settle(now);
@@ -415,7 +422,8 @@ impl Peer {
     /// Sends an answer or refusal; keeps it, if the same question must get the same one again.
     fn reply(&mut self, now: Moment, to: answering::Asking, transaction: Vec<u8>, body: Body, keep: bool) {
         let leaving = self.standing == Standing::Leaving;
-        let message = Message { transaction, leaving, program: self.program, body };
+        let reached_at = self.reached_from(to.addr);
+        let message = Message { transaction, leaving, reached_at, program: self.program, body };
         let bytes = message.encode(to.addr);
         if keep {
             self.rpc.keep_answer(now, to.addr, message.transaction, bytes.clone());
@@ -453,6 +461,7 @@ mod tests {
         let config = Config {
             id: Id::hashed(addr.as_bytes()),
             addr: addr.parse().unwrap(),
+            reached_at: Vec::new(),
             naming: Naming::Hashed,
             start,
             ping_interval: Duration::from_secs(15),

@@ -284,7 +284,8 @@ impl Peer {
             }
             Thing::Announcement { port, seed, file } => {
                 let file = file.filter(|_| program != Program::Stranger);
-                Question::AnnouncePeer(Announcement { info_hash: walk.target, port: *port, seed: *seed, token, file })
+                let port = port.or(self.reached_from(contact.addr).map(|at| at.port()));
+                Question::AnnouncePeer(Announcement { info_hash: walk.target, port, seed: *seed, token, file })
             }
             Thing::Next(_) => unreachable!("its version is known before it is given to anybody"),
         };

@@ -130,9 +130,9 @@ impl<W: Clone> Rpc<W> {
         why: W,
     ) -> Vec<u8> {
         let transaction = self.fresh_transaction();
-        let Flags { read_only, leaving, program, want } = flags;
+        let Flags { read_only, leaving, reached_at, program, want } = flags;
         let body = Body::Question { from: self.me, read_only, want, question };
-        let message = Message { transaction: transaction.to_be_bytes().to_vec(), leaving, program, body };
+        let message = Message { transaction: transaction.to_be_bytes().to_vec(), leaving, reached_at, program, body };
         let bytes = message.encode(to);
         let crowded = self.open.len() >= MAX_OPEN;
         let attempts = if crowded { ATTEMPTS } else { 1 };
@@ -345,6 +345,8 @@ pub struct Flags {
     pub read_only: bool,
     /// About to leave.
     pub leaving: bool,
+    /// Where it is reached, if that is another address than others see.
+    pub reached_at: Option<SocketAddr>,
 }
 
 /// A question that was answered.
@@ -372,7 +374,13 @@ mod tests {
     }
 
     fn ask(rpc: &mut Rpc<u8>, now: Moment, patience: Patience) -> Vec<u8> {
-        let flags = Flags { read_only: false, leaving: false, program: Program::Keeper, want: Want::default() };
+        let flags = Flags {
+            read_only: false,
+            leaving: false,
+            reached_at: None,
+            program: Program::Keeper,
+            want: Want::default(),
+        };
         let bytes = rpc.ask(now, addr(1), Some(Id::numbered(1)), Question::Ping(Ping::Quiet), flags, patience, 7);
         Message::decode(&bytes).unwrap().transaction
     }

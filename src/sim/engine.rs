@@ -27,6 +27,7 @@ pub(super) fn config_of(contact: Contact, naming: Naming, overlay: Kind) -> Conf
     Config {
         id: contact.id,
         addr: contact.addr,
+        reached_at: Vec::new(),
         naming,
         start: Start::Ring(Vec::new()),
         ping_interval: Duration::from_secs(15),

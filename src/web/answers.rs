@@ -131,6 +131,7 @@ pub fn phase(naming: Naming, file: &FileName, event: &Event) -> Option<Object> {
         | News::JoinFailed(_)
         | News::SuccessorsChanged(_)
         | News::Departing(_)
+        | News::Silent(_)
         | News::Dead(_)
         | News::HandingOver { .. } => return None,
     };
@@ -194,6 +195,7 @@ fn tidings(naming: Naming, me: Id, news: News) -> Option<Object> {
         News::JoinFailed(error @ JoinError::Silence(_)) => Object::Error(Trouble::new(Code::OutOfReach, error)),
         News::SuccessorsChanged(successors) => Object::Successors { successors: named(successors) },
         News::Departing(peer) => Object::PeerLeft { peer: who(peer) },
+        News::Silent(peer) => Object::PeerSilent { peer: who(peer) },
         News::Dead(peer) => Object::PeerDead { peer: who(peer) },
         News::Sent
         // Many, and only for who waits.

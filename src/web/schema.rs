@@ -100,6 +100,12 @@ pub enum Object {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         successors: Vec<Who>,
     },
+    /// A successor has not answered twice running: it is passed over until it is heard again, or dead.
+    #[serde(rename = "peer.silent")]
+    PeerSilent {
+        /// Who.
+        peer: Who,
+    },
     /// A successor is dead.
     #[serde(rename = "peer.dead")]
     PeerDead {

@@ -11,7 +11,7 @@ pub mod network;
 mod process;
 
 #[allow(unused_imports)]
-pub use process::{Line, Peer, Stream, program};
+pub use process::{Line, Peer, Stream, program, through};
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -40,6 +40,15 @@ pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Opti
         assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether namespaces can be made here; says that a test is skipped if not.
+pub fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can make a namespace");
+    }
+    root
 }
 
 /// Bytes like noise, the same for the same seed; never the same anywhere within a file.

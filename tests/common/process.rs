@@ -60,6 +60,19 @@ pub fn program() -> Command {
     command
 }
 
+/// A command, run with words through another one: the last of its arguments.
+pub fn through(outer: &str, words: &[&str], inner: Command) -> Command {
+    let mut command = Command::new(outer);
+    command.args(words).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 impl Peer {
     pub fn start(number: u8, port: u16, dir: &Path, words: &[&str]) -> Peer {
         let mut command = program();

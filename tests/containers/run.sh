@@ -6,6 +6,9 @@
 # CONTEXT: a folder with the Dockerfile and what it takes (BINARY names the binary in it, where it is not the usual one).
 set -eu
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
 fail() {
     echo "failed: $*" >&2
     for name in one two three; do
@@ -47,6 +50,12 @@ docker exec one /p2p set motto 'carry on' >/dev/null || fail "set at one"
 gets three motto 'carry on' || fail "got at three"
 echo "set at one, got at three"
 
+head -c 3000000 /dev/urandom >"$work/sent"
+docker exec -i two /p2p store - --name report.pdf <"$work/sent" >/dev/null || fail "stored at two from standard input"
+docker exec three /p2p request report.pdf -o - >"$work/came" || fail "requested at three"
+cmp "$work/sent" "$work/came" || fail "the file came back as it went in"
+echo "stored at two from standard input, came out at three"
+
 docker network disconnect ring one
 gets three motto 'carry on' || fail "got at three, one being cut off"
 docker exec two /p2p set motto 'on we carry' >/dev/null || fail "set at two, one being cut off"
@@ -62,6 +71,7 @@ eventually gets one motto 'on we carry'
 echo "one is back at another address, and gets what was set meanwhile"
 
 eventually is_healthy three
+echo "three is healthy"
 began=$(date +%s%N)
 docker stop -t 10 three >/dev/null
 took=$((($(date +%s%N) - began) / 1000000))

@@ -79,7 +79,7 @@ pub struct Ping {
 #[derive(Args, Debug)]
 #[command(before_help = WATCH)]
 pub struct Watch {
-    /// Only these: peer.dead, file.stored, …; or all of a group: peer, file
+    /// Only these: peer.silent, peer.dead, file.stored, …; or all of a group: peer, file
     pub kinds: Vec<String>,
     /// Begin with what was told after this number, as far as the peer keeps it
     #[arg(long, value_name = "NUMBER")]

@@ -4,6 +4,7 @@ use super::dht::timeout;
 use super::kademlia::KademliaOptions;
 use super::{AtEnd, EXAMPLES, Manner};
 use crate::cli::who::{DEFAULT_PORT, Known, Listen, Where, Who, own_host, place_of};
+use crate::ground::address_id::is_one_hosts;
 use crate::ground::{Contact, Naming};
 use crate::live::{Beginning, Config, Folders, Identity, Kind, Limits, Place, RingTuning};
 use crate::store::scrub::Pace;
@@ -78,6 +79,9 @@ pub struct PeerOptions {
     /// Address of numbered peers, or a name that has it
     #[arg(long, env = "P2P_HOST", default_value = "127.0.0.1", value_parser = own_host)]
     host: IpAddr,
+    /// Where others reach it, if not where they see it: behind a published port; without PORT at the one where it listens
+    #[arg(long, env = "P2P_ADVERTISE", value_name = "HOST[:PORT]", value_parser = advertised)]
+    advertise: Option<Place>,
     /// Port of peer 0; peer N listens on this one + N
     #[arg(long, env = "P2P_BASE_PORT", default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
@@ -246,12 +250,15 @@ impl PeerOptions {
         let replicas = self.replicas.into();
         let (quota, scrub) = (self.quota, Pace::default());
         let limits = Limits { up: self.limit_up, down: self.limit_down };
+        let advertise = self.advertise;
+        check_family(advertise.as_ref(), [Some(addr), also])?;
         Ok(Config {
             identity,
             naming,
             start,
             addr,
             also,
+            advertise,
             folders,
             ping_interval,
             overlay,
@@ -304,6 +311,27 @@ fn quota(text: &str) -> Result<u64, String> {
 /// A host of the network.
 fn remote(text: &str) -> Result<Place, String> {
     place_of(text, DEFAULT_PORT)
+}
+
+/// Where others reach this peer; port 0: the one where it listens.
+fn advertised(text: &str) -> Result<Place, String> {
+    let place = place_of(text, 0)?;
+    match place.addr() {
+        Some(addr) if !is_one_hosts(addr.ip()) => {
+            Err(format!("nobody reaches one peer at {}: say an address that leads to this one, or a name", addr.ip()))
+        }
+        Some(_) | None => Ok(place),
+    }
+}
+
+/// Those who could use an advertised address must be among those who could ask here.
+fn check_family(advertised: Option<&Place>, own: [Option<SocketAddr>; 2]) -> Result<(), String> {
+    let Some(addr) = advertised.and_then(Place::addr) else { return Ok(()) };
+    if own.into_iter().flatten().any(|own| own.is_ipv4() == addr.is_ipv4()) {
+        return Ok(());
+    }
+    let (said, listens) = if addr.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+    Err(format!("--advertise says an {said} address, but this peer listens at {listens} alone: say one of {listens}"))
 }
 
 /// An address, or a port of this machine alone.
@@ -422,6 +450,25 @@ mod tests {
         let config = read("p2p join 7@127.0.0.1:800 127.0.0.1:900 --dir here").unwrap();
         assert_eq!((config.identity, config.addr.port()), (given(7), 800));
         assert_eq!(config.folders.store, PathBuf::from("here/.p2p/800"));
+    }
+
+    #[test]
+    fn an_advertised_place_is_one_that_others_can_ask() {
+        let place = |text: &str| read(&format!("p2p join --kademlia --advertise {text}")).unwrap().advertise.unwrap();
+        let said = |host: &str, port| Place { host: host.to_owned(), port };
+        assert_eq!(place("files.example:13000"), said("files.example", 13000));
+        assert_eq!(place("10.0.0.7"), said("10.0.0.7", 0));
+        assert_eq!(place("[fd00::7]:9"), said("fd00::7", 9));
+        assert_eq!(read("p2p init 2").unwrap().advertise, None);
+        for text in ["0.0.0.0:12000", "[::]:9", "224.0.0.1", "255.255.255.255:9"] {
+            let refusal = refused(&format!("p2p init 2 --advertise {text}"));
+            assert!(refusal.contains("nobody reaches one peer at"), "{refusal}");
+        }
+        for text in ["10.0.0.7:0", "10.0.0.7:x", ":9", "a b", "http://a"] {
+            assert!(refused(&format!("p2p init 2 --advertise '{text}'")).contains("--advertise"), "{text}");
+        }
+        assert!(refused("p2p init 2 --advertise [fd00::7]:9").contains("this peer listens at IPv4 alone"));
+        assert!(read("p2p init 2 --advertise fd00::7 --host ::1").is_ok());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! top level   t transaction · y q|r|e · q method · a arguments · r answer · e [code, text]
 //!             ro read-only (BEP 43) · v version · ip the asker's address, in answers (BEP 42)
-//!             ours: bye 1 "I am leaving"
+//!             ours: bye 1 "I am leaving" · at "I am reached there", 6 or 18 bytes
 //! in a        id · target · info_hash · port · implied_port · seed (BEP 33) · token · want n4 n6 (BEP 32) · scrape
 //!             v · k · salt · seq · sig · cas (BEP 44)
 //!             ours: errand join|store|request · name · shown 1 · moved 1 · lost id · files · left (seconds)
@@ -52,6 +52,8 @@ pub struct Message {
     pub transaction: Vec<u8>,
     /// The sender is leaving: do not count on it.
     pub leaving: bool,
+    /// Where the sender says that it is reached, if not where this comes from.
+    pub reached_at: Option<SocketAddr>,
     /// What its sender runs.
     pub program: Program,
     /// What it says.
@@ -172,7 +174,7 @@ impl Message {
         Writer::dict_within(self.room(), |d| match &self.body {
             Body::Question { from, read_only, want, question } => {
                 d.dict("a", |a| question.encode(a, *from, want.words()));
-                self.encode_leaving(d);
+                self.encode_standing(d);
                 d.bytes("q", question.method().as_bytes());
                 if *read_only {
                     d.count("ro", 1);
@@ -180,13 +182,13 @@ impl Message {
                 self.encode_tail(d, "q");
             }
             Body::Answer { from, answer, .. } => {
-                self.encode_leaving(d);
+                self.encode_standing(d);
                 d.filled("ip", compact_len(to), |out| compact(to, out));
                 d.dict("r", |r| answer.encode(r, *from));
                 self.encode_tail(d, "r");
             }
             Body::Refusal(refusal) => {
-                self.encode_leaving(d);
+                self.encode_standing(d);
                 d.error("e", refusal.code, &refusal.text);
                 self.encode_tail(d, "e");
             }
@@ -201,7 +203,10 @@ impl Message {
         }
     }
 
-    fn encode_leaving(&self, d: &mut DictWriter) {
+    fn encode_standing(&self, d: &mut DictWriter) {
+        if let Some(at) = self.reached_at {
+            d.filled("at", compact_len(at), |out| compact(at, out));
+        }
         if self.leaving {
             d.count("bye", 1);
         }
@@ -238,7 +243,10 @@ impl Message {
             _ => return Err(BadMessage::Form("neither question, answer nor refusal")),
         };
         let (leaving, program) = (is_set(&text, "bye"), program_in(&text));
-        Ok(Message { transaction: transaction.to_vec(), leaving, program, body })
+        let reached_at = text.get("at").and_then(Value::bytes).and_then(compact::addr_in);
+        // What strangers mean by this word is not known.
+        let reached_at = reached_at.filter(|_| program != Program::Stranger);
+        Ok(Message { transaction: transaction.to_vec(), leaving, reached_at, program, body })
     }
 }
 
@@ -385,7 +393,8 @@ mod tests {
             .enumerate()
             .map(|(at, body)| {
                 let program = [Program::Keeper, Program::Plain, Program::Stranger][at % 3];
-                Message { transaction: vec![at as u8, 0, 255], leaving: at % 2 == 1, program, body }
+                let reached_at = (at % 3 == 0 && program != Program::Stranger).then_some(addr());
+                Message { transaction: vec![at as u8, 0, 255], leaving: at % 2 == 1, reached_at, program, body }
             })
             .collect()
     }
@@ -412,7 +421,8 @@ mod tests {
             ..Answer::default()
         };
         let body = Body::Answer { from: Id::MAX, seen_at: None, answer };
-        let message = Message { transaction: vec![0; 20], leaving: true, program: Program::Keeper, body };
+        let message =
+            Message { transaction: vec![0; 20], leaving: true, reached_at: None, program: Program::Keeper, body };
         assert!(message.encode(addr()).len() <= MAX_DATAGRAM);
     }
 
@@ -422,7 +432,8 @@ mod tests {
         let nodes: Vec<Contact> = (0..16).map(node).collect();
         let len = |answer| {
             let body = Body::Answer { from: Id::MAX, seen_at: None, answer };
-            let message = Message { transaction: vec![0; 4], leaving: false, program: Program::Keeper, body };
+            let message =
+                Message { transaction: vec![0; 4], leaving: false, reached_at: None, program: Program::Keeper, body };
             let datagram = message.encode(addr());
             let Body::Answer { answer, .. } = Message::decode(&datagram).unwrap().body else { panic!() };
             (datagram.len(), answer.nodes.len())
@@ -519,8 +530,13 @@ mod tests {
         assert_eq!(peers.token, b"aoeusnth");
         let refusal = Message::decode(b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee").unwrap().body;
         assert_eq!(refusal, Body::Refusal(Refusal::new(201, "A Generic Error Ocurred")));
-        let written =
-            Message { transaction: b"aa".to_vec(), leaving: false, program: Program::Stranger, body: refusal };
+        let written = Message {
+            transaction: b"aa".to_vec(),
+            leaving: false,
+            reached_at: None,
+            program: Program::Stranger,
+            body: refusal,
+        };
         assert_eq!(written.encode(addr()), b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee");
     }
 

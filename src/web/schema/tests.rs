@@ -70,6 +70,7 @@ fn examples() -> Vec<Object> {
     ]
     .into_iter()
     .chain(seen().into_iter().map(Object::Seen))
+    .chain([Object::PeerSilent { peer: four() }])
     .collect()
 }
 
@@ -116,6 +117,7 @@ fn kind(object: &Object) -> &'static str {
         Object::Hop { .. } => "hop",
         Object::Progress { .. } => "progress",
         Object::PeerJoined { .. } => "peer.joined",
+        Object::PeerSilent { .. } => "peer.silent",
         Object::PeerDead { .. } => "peer.dead",
         Object::PeerLeft { .. } => "peer.left",
         Object::Successors { .. } => "successors",
@@ -142,7 +144,7 @@ fn kind(object: &Object) -> &'static str {
 }
 
 /// How many kinds there are: as many as `kind` has lines.
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 
 /// The examples as they were first told: lines are added, and none is changed.
 const TOLD: &str = include_str!("told.jsonl");
