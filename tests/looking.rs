@@ -112,6 +112,10 @@ fn a_find_takes_the_way_of_a_request_and_nobody_shows_it() {
 
     let own = network.p2p(&["find", "2067", "--peer", "19"]).with(0);
     assert!(own[2].contains("asked here") && own[3].contains("has the file"), "{own:?}");
+    for peer in ["2", "5", "8", "9", "14", "19"] {
+        let lines = network.p2p(&["find", "2067", "--peer", peer]).with(0);
+        assert_eq!(lines.last().unwrap(), "copies on 2, 4", "asked at {peer}");
+    }
 }
 
 #[test]

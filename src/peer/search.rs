@@ -185,7 +185,9 @@ impl Search {
         for node in named {
             self.hops.entry(node.id).or_insert(next);
         }
-        if self.is_unshown_way() && !stepped_back {
+        // All others on the way lie before the place, and are farther round from it than we are.
+        let is_owner = self.lookup.keepers().next().is_some_and(|keeper| keeper.id == id);
+        if self.is_unshown_way() && !stepped_back && !is_owner {
             let next = named.iter().min_by_key(|node| id.plus(Id::power_of_two(0)).clockwise_to(node.id));
             return self.hear_of(next.map_or(&[], std::slice::from_ref));
         }
