@@ -305,3 +305,12 @@ fn a_joining_peer_that_meets_only_one_successor_is_found_to_use_the_principals_u
     let ring = Ring { pool: Pool::new(4, 1), ..Ring::new(4, Failures::Sparing) };
     assert!(is_broken("principals", "lists of one", ring));
 }
+
+#[test]
+#[ignore = "scratch"]
+fn scratch_principals_five() {
+    for in_flight in [0, 1] {
+        let ring = Ring { in_flight, ..Ring::new(5, Failures::Sparing) };
+        is_broken("principals", "five", ring);
+    }
+}

@@ -44,8 +44,6 @@ pub struct Member {
     pub hearsay: BTreeSet<Contact>,
     /// Whom it has consulted, and what is on its way from there.
     pub answer: Option<(Contact, Near)>,
-    /// Who follows, by the last word of its first successor: its list, as soon as these have answered.
-    pub told: u8,
 }
 
 /// The peers at all places, by their numbers in a [`Pool`].
@@ -84,8 +82,9 @@ pub struct View {
     pub contacts: u8,
     /// The successor list.
     pub list: u8,
-    /// What the list is going to be: what its first successor said, heard or still on its way.
-    pub promised: u8,
+    /// Who is skipped by its list; by what the list is going to be when all have answered whom its first successor
+    /// named, or names in an answer on its way; and by that answer itself.
+    pub skips: u8,
     pub predecessor: Place,
     /// It has consulted somebody, and the answer is on its way.
     pub is_consulting: bool,
@@ -127,17 +126,37 @@ fn bits(contacts: impl Iterator<Item = Contact>) -> u8 {
     contacts.fold(0, |bits, contact| bits | 1 << place_of(&contact))
 }
 
+fn list_of(circle: &Circle) -> u8 {
+    bits(circle.successors().map(|entry| entry.contact))
+}
+
+fn hear_from<'a>(circle: &mut Circle, contacts: impl IntoIterator<Item = &'a Contact>) {
+    for contact in contacts {
+        circle.heard_from(HEARD, *contact);
+    }
+}
+
+/// The places between `from` and the last of this list that are not in it.
+fn skipped_by(from: Place, list: u8) -> u8 {
+    let last = (u8::BITS - list.leading_zeros()).saturating_sub(1) as Place;
+    (from + 1..last).filter(|place| list >> place & 1 == 0).fold(0, |skips, place| skips | 1 << place)
+}
+
+/// Who is skipped by what somebody said of those that follow it, as far as the asker.
+fn skipped_by_answer(from: Place, near: &Near) -> u8 {
+    let following = near.following().iter().take_while(|contact| place_of(contact) > from);
+    skipped_by(from, bits(following.copied()))
+}
+
 /// A peer that knows nobody yet.
 fn stranger() -> Circle {
     Circle::of(contact(0).id, RingTuning { list_len: LIST_LEN, ..RingTuning::CLASSIC }, &[])
 }
 
 impl Member {
-    /// Has joined among these.
-    fn new(mut circle: Circle, surroundings: &Near) -> Member {
-        circle.joined(surroundings);
-        let told = bits(surroundings.following().iter().copied());
-        Member { circle, hearsay: BTreeSet::new(), answer: None, told }
+    /// Has joined among these, if it can.
+    fn new(mut circle: Circle, surroundings: &Near) -> Option<Member> {
+        circle.joined(surroundings).then(|| Member { circle, hearsay: BTreeSet::new(), answer: None })
     }
 
     /// `peer/liveness`: it answered. Or nobody is there, and its port is closed.
@@ -153,6 +172,13 @@ impl Member {
         self.hearsay.retain(|contact| circle.heard_of(*contact));
     }
 
+    /// `peer/liveness`: somebody is there who has not joined yet.
+    fn refused(&mut self, whom: Contact) {
+        if self.hearsay.remove(&whom) {
+            self.circle.lost(whom.id);
+        }
+    }
+
     /// `peer/liveness`: somebody says that it exists.
     fn heard_of(&mut self, whom: Contact) {
         if self.circle.heard_of(whom) {
@@ -164,9 +190,6 @@ impl Member {
     fn hear(&mut self) {
         let Some((from, near_us)) = self.answer.take() else { return };
         near_us.contacts.iter().for_each(|contact| self.heard_of(*contact));
-        if self.circle.successors().next().is_some_and(|first| first.contact == from) {
-            self.told = bits(near_us.following().iter().copied());
-        }
         // Doubtful contacts are pinged sooner: here each may be pinged at any time.
         self.circle.consulted(from.id, &near_us);
     }
@@ -184,7 +207,7 @@ impl Member {
     fn show_the_way(&self, joiner: Contact) -> Near {
         let has_arrived = self.circle.precedes(joiner.id) || self.circle.owns(joiner.id);
         let near = match has_arrived {
-            true => self.circle.near(joiner.id, NAMES),
+            true => self.circle.near_newcomer(joiner.id, NAMES),
             false => Near { contacts: self.circle.next_hop(), ..Near::default() },
         };
         near.without(|contact| *contact == joiner)
@@ -198,7 +221,7 @@ impl View {
         is_joining: false,
         contacts: 0,
         list: 0,
-        promised: 0,
+        skips: 0,
         predecessor: 0,
         is_consulting: false,
         named: 0,
@@ -214,22 +237,39 @@ impl View {
             Peer::Joining(_, arrival) => bits(arrival.to_meet().iter().copied()),
             Peer::Member(member) => bits(member.hearsay.iter().copied()),
         };
-        let on_its_way = |(_, near): &(Contact, Near)| bits(near.following().iter().copied());
-        let promised = match peer {
-            Peer::Out => 0,
-            // Whoever it meets on the way to the last that follows: who answered does not name itself.
-            Peer::Joining(_, arrival) => {
-                let last = arrival.surroundings().following().iter().map(place_of).max().unwrap_or(0);
-                bits(arrival.to_meet().iter().copied().filter(|contact| place_of(contact) <= last))
-            }
-            Peer::Member(Member { told, answer, .. }) => told | answer.as_ref().map_or(0, on_its_way),
+        let list_if = |named: &[Contact], told: &dyn Fn(&mut Circle)| {
+            let mut circle = circle.clone();
+            told(&mut circle);
+            hear_from(&mut circle, named);
+            list_of(&circle)
         };
+        let lists = match peer {
+            Peer::Out => [0; 2],
+            Peer::Joining(_, arrival) => {
+                let mut circle = circle.clone();
+                hear_from(&mut circle, arrival.to_meet());
+                circle.joined(arrival.surroundings());
+                [list_of(&circle); 2]
+            }
+            Peer::Member(Member { answer, .. }) => {
+                let once_heard = |(from, near): &(Contact, Near)| {
+                    list_if(&near.contacts, &|circle| drop(circle.consulted(from.id, near)))
+                };
+                [list_if(circle.said_to_follow(), &|_| ()), answer.as_ref().map_or(0, once_heard)]
+            }
+        };
+        let list = list_of(circle);
+        let on_its_way = match peer {
+            Peer::Member(Member { answer: Some((from, near)), .. }) => skipped_by_answer(place_of(from), near),
+            Peer::Out | Peer::Joining(..) | Peer::Member(_) => 0,
+        };
+        let skips = lists.into_iter().chain([list]).fold(on_its_way, |skips, list| skips | skipped_by(0, list));
         View {
             is_member: matches!(peer, Peer::Member(_)),
             is_joining: matches!(peer, Peer::Joining(..)),
             contacts: bits(circle.contacts()),
-            list: bits(circle.successors().map(|entry| entry.contact)),
-            promised,
+            list,
+            skips,
             predecessor: circle.predecessor().map_or(0, |entry| place_of(&entry.contact)),
             is_consulting: matches!(peer, Peer::Member(member) if member.answer.is_some()),
             named,
@@ -285,10 +325,11 @@ impl Pool {
                 absolute(&mut circle.contacts()),
                 absolute(&mut arrival.to_meet().iter().copied())
             ),
-            Peer::Member(Member { circle, hearsay, answer, told }) => format!(
-                "knows {:?}, list {:?}, has heard of {:?}, is told {:?}, was told {told:b}",
+            Peer::Member(Member { circle, hearsay, answer }) => format!(
+                "knows {:?}, list {:?}, was told {:?}, has heard of {:?}, is told {:?}",
                 absolute(&mut circle.contacts()),
                 absolute(&mut circle.successors().map(|entry| entry.contact)),
+                absolute(&mut circle.said_to_follow().iter().copied()),
                 absolute(&mut hearsay.iter().copied()),
                 answer.as_ref().map(|(_, near)| (
                     absolute(&mut near.contacts.iter().copied()),
@@ -335,7 +376,8 @@ impl Pool {
                 circle.heard_from(HEARD, *other);
             });
             let surroundings = near(&others[..others.len().min(LIST_LEN)]);
-            state.0[*who] = self.number(Peer::Member(Member::new(circle, &surroundings)));
+            let member = Member::new(circle, &surroundings).expect("others follow, or there are none");
+            state.0[*who] = self.number(Peer::Member(member));
         }
         state
     }
@@ -380,7 +422,6 @@ impl Pool {
     fn talk(&self, one: &Peer, other: &Peer, from: Place, about: Talk) -> (Peer, Peer) {
         let (mut one, mut other) = (one.clone(), other.clone());
         let (whom, back) = (contact(from), contact((self.places - from) % self.places));
-        let lives = other != Peer::Out;
         match (&mut one, about) {
             (Peer::Member(member), Talk::Hear) => member.hear(),
             (Peer::Member(member), Talk::Consult) => match &mut other {
@@ -388,12 +429,14 @@ impl Pool {
                 Peer::Joining(..) => {}
                 Peer::Out => member.pinged(whom, false),
             },
-            (Peer::Member(member), Talk::Ping) => {
-                member.pinged(whom, lives);
-                if let Peer::Member(other) = &mut other {
+            (Peer::Member(member), Talk::Ping) => match &mut other {
+                Peer::Member(other) => {
+                    member.pinged(whom, true);
                     other.heard_of(back);
                 }
-            }
+                Peer::Joining(..) => member.refused(whom),
+                Peer::Out => member.pinged(whom, false),
+            },
             (Peer::Out | Peer::Joining(..), _) => unreachable!("only members talk"),
         }
         (one, other)
@@ -405,49 +448,54 @@ impl Pool {
         let Peer::Joining(circle, arrival) = &*peer else { unreachable!("only joining peers meet others") };
         let (mut circle, mut arrival) = (circle.clone(), arrival.clone());
         for whom in arrival.to_meet().clone() {
-            let lives = *self.peer(state, (who + place_of(&whom)) % self.places) != Peer::Out;
+            let lives = matches!(*self.peer(state, (who + place_of(&whom)) % self.places), Peer::Member(_));
             if lives && circle.heard_of(whom) {
                 circle.heard_from(HEARD, whom);
             }
             arrival.met(whom);
         }
-        if circle.predecessor().is_none() {
-            return Peer::Out;
-        }
-        Peer::Member(Member::new(circle, arrival.surroundings()))
+        Member::new(circle, arrival.surroundings()).map_or(Peer::Out, Peer::Member)
     }
 
     /// `peer/joining` and `peer/search`: the way in, which nothing interrupts here.
     fn look_up_place(&self, state: State, who: Place, through: Place) -> Option<Peer> {
-        let mut lookup = Lookup::new(Geometry::Ring, contact(0).id, 1);
+        let me = contact(0).id;
+        let mut lookup = Lookup::new(Geometry::Ring, me, 1);
         let first = contact(self.from(who, through));
         lookup.hear_of(first);
-        let mut arrival = Arrival::at(first);
-        let ask = |whom: Contact, has_arrived: bool| {
-            let from = place_of(&whom);
-            let me = contact(self.places - from);
-            match &*self.peer(state, (who + from) % self.places) {
-                Peer::Member(member) if has_arrived => {
-                    let near = member.circle.near(me.id, NAMES).without(|contact| *contact == me);
-                    Some(self.heard_at(&near, from))
+        let (mut arrival, mut told_all, mut step_back) = (Arrival::of(me).at(first), None, false);
+        loop {
+            // One hop at a time nobody else is known: the last who answered is asked for all it knows.
+            let step = if step_back { Way::Done } else { lookup.next_step() };
+            let (whom, for_all) = match (step, lookup.nearest_answered()) {
+                (Way::Ask(whom), _) => (whom, false),
+                (Way::Done, found) if told_all == found && !step_back => break,
+                (Way::Done, found) => (found?, true),
+                (Way::Wait, _) => unreachable!("all have answered"),
+            };
+            let near = self.ask_the_way(state, who, whom, for_all);
+            step_back = near.is_none();
+            match near {
+                Some(near) => {
+                    lookup.answered(whom.id, &near.contacts);
+                    if (for_all || !near.following().is_empty()) && lookup.nearest_answered() == Some(whom) {
+                        told_all = Some(whom);
+                    }
+                    arrival.hear(whom.id, &near);
                 }
-                Peer::Member(member) => Some(self.heard_at(&member.show_the_way(me), from)),
-                Peer::Out | Peer::Joining(..) => None,
+                None => lookup.failed(whom.id),
             }
-        };
-        while let Way::Ask(whom) = lookup.next_step() {
-            let answer = ask(whom, false).map(|near| (whom, near)).or_else(|| {
-                // One hop at a time nobody else is known: the last who answered is asked for all it knows.
-                lookup.failed(whom.id);
-                let last = lookup.nearest_answered()?;
-                Some((last, ask(last, true)?))
-            });
-            let (from, near) = answer?;
-            lookup.answered(from.id, &near.contacts);
-            arrival.hear(near);
         }
-        lookup.nearest_answered()?;
         arrival.meet(|heard| heard.into_iter().take(self.meets).collect());
         Some(Peer::Joining(stranger(), arrival))
+    }
+
+    /// Where the search of `who` goes on or ends, or all that is known near it; none from the silent, and who is joining.
+    fn ask_the_way(&self, state: State, who: Place, whom: Contact, for_all: bool) -> Option<Near> {
+        let from = place_of(&whom);
+        let joiner = contact(self.places - from);
+        let Peer::Member(member) = &*self.peer(state, (who + from) % self.places) else { return None };
+        let near = if for_all { member.circle.near_newcomer(joiner.id, NAMES) } else { member.show_the_way(joiner) };
+        Some(self.heard_at(&near.without(|contact| *contact == joiner), from))
     }
 }
