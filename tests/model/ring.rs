@@ -72,6 +72,8 @@ pub enum Talk {
     Consult,
     /// That answer arrives.
     Hear,
+    /// A member learns that another one has it as a contact, and pings it.
+    Notice,
 }
 
 /// What the rules ask of a peer, as sets of places counted from it: bit 1 is the next place.
@@ -92,14 +94,31 @@ pub struct View {
     pub named: u8,
 }
 
+/// How carefully peers join.
+#[derive(Clone, Copy, Debug)]
+pub struct Care {
+    /// How many of those it heard of a joining peer meets.
+    pub meets: usize,
+    /// Who is found to be before it is asked for all it knows, if it has only named its next hop.
+    pub asks_for_all: bool,
+}
+
+impl Care {
+    /// As the product does it; with less there is something to find.
+    pub const FULL: Care = Care { meets: usize::MAX, asks_for_all: true };
+}
+
 /// All peers that ever were in a state of the ring, each once.
 pub struct Pool {
     places: usize,
-    /// How many of those it heard of a joining peer meets.
-    meets: usize,
+    care: Care,
     peers: RwLock<Peers>,
+    /// Whoever is named is pinged at once, before anything else happens.
+    prompt: bool,
     /// What came of who talked to whom, how far away, about what.
     talks: RwLock<HashMap<Talked, (u32, u32)>>,
+    /// What became of who heard an answer while at the places after it peers were out, joining or members.
+    heard: RwLock<HashMap<(u32, [u8; MAX_PLACES]), u32>>,
 }
 
 type Talked = (u32, u32, Place, Talk);
@@ -154,9 +173,18 @@ fn stranger() -> Circle {
 }
 
 impl Member {
-    /// Has joined among these, if it can.
-    fn new(mut circle: Circle, surroundings: &Near) -> Option<Member> {
-        circle.joined(surroundings).then(|| Member { circle, hearsay: BTreeSet::new(), answer: None })
+    /// Takes part, and waits for nothing.
+    fn new(circle: Circle) -> Member {
+        Member { circle, hearsay: BTreeSet::new(), answer: None }
+    }
+
+    /// Where all who are named are pinged at once, what the first successor said has done its work then. And whether the
+    /// predecessor is known decides about files alone.
+    fn forget_what_is_done_with(&mut self) {
+        let first = self.circle.successors().next().map(|first| first.contact.id);
+        first.map(|first| self.circle.consulted(first, &Near::default()));
+        let last = self.circle.predecessor().map(|last| last.contact.id);
+        last.map(|last| self.circle.contradict(HEARD, last));
     }
 
     /// `peer/liveness`: it answered. Or nobody is there, and its port is closed.
@@ -278,10 +306,11 @@ impl View {
 }
 
 impl Pool {
-    /// No peers yet. Those that join meet so many of the next peers they heard of: all, or fewer to see what happens.
-    pub fn new(places: usize, meets: usize) -> Pool {
+    /// No peers yet. In `prompt` rings, whoever hears an answer pings all it names in the same step.
+    pub fn new(places: usize, care: Care, prompt: bool) -> Pool {
         assert!(places <= MAX_PLACES);
-        let pool = Pool { places, meets, peers: RwLock::default(), talks: RwLock::default() };
+        let (peers, talks, heard) = (RwLock::default(), RwLock::default(), RwLock::default());
+        let pool = Pool { places, care, prompt, peers, talks, heard };
         assert_eq!(pool.number(Peer::Out), 0);
         pool
     }
@@ -340,7 +369,12 @@ impl Pool {
         }
     }
 
-    fn number(&self, peer: Peer) -> u32 {
+    fn number(&self, mut peer: Peer) -> u32 {
+        if let Peer::Member(member) = &mut peer
+            && self.prompt
+        {
+            member.forget_what_is_done_with();
+        }
         if let Some(number) = self.peers.read().unwrap().numbers.get(&peer) {
             return *number;
         }
@@ -376,8 +410,8 @@ impl Pool {
                 circle.heard_from(HEARD, *other);
             });
             let surroundings = near(&others[..others.len().min(LIST_LEN)]);
-            let member = Member::new(circle, &surroundings).expect("others follow, or there are none");
-            state.0[*who] = self.number(Peer::Member(member));
+            circle.joined(&surroundings);
+            state.0[*who] = self.number(Peer::Member(Member::new(circle)));
         }
         state
     }
@@ -400,6 +434,7 @@ impl Pool {
             Step::Fail { who } => next.0[who] = 0,
             Step::Meet { who } => next.0[who] = self.number(self.meet(state, who)),
             Step::Join { who, through } => next.0[who] = self.number(self.look_up_place(state, who, through)?),
+            Step::Talk { who, about: Talk::Hear, .. } if self.prompt => next.0[who] = self.hear_and_ping(state, who),
             Step::Talk { who, whom, about } => {
                 let from = self.from(who, whom);
                 let key = (state.0[who], state.0[whom], from, about);
@@ -425,6 +460,10 @@ impl Pool {
         match (&mut one, about) {
             (Peer::Member(member), Talk::Hear) => member.hear(),
             (Peer::Member(member), Talk::Consult) => match &mut other {
+                Peer::Member(other) if self.prompt => {
+                    let near = other.circle.near(back.id, NAMES).without(|contact| *contact == back);
+                    member.answer = Some((whom, self.heard_at(&near, from)));
+                }
                 Peer::Member(other) => member.answer = Some((whom, self.heard_at(&other.answer(back), from))),
                 Peer::Joining(..) => {}
                 Peer::Out => member.pinged(whom, false),
@@ -432,14 +471,51 @@ impl Pool {
             (Peer::Member(member), Talk::Ping) => match &mut other {
                 Peer::Member(other) => {
                     member.pinged(whom, true);
-                    other.heard_of(back);
+                    if !self.prompt {
+                        other.heard_of(back);
+                    }
                 }
                 Peer::Joining(..) => member.refused(whom),
                 Peer::Out => member.pinged(whom, false),
             },
+            (Peer::Member(member), Talk::Notice) => match &other {
+                Peer::Member(other) if other.circle.contacts().any(|contact| contact == back) => {
+                    member.pinged(whom, true);
+                }
+                Peer::Member(_) | Peer::Joining(..) | Peer::Out => {}
+            },
             (Peer::Out | Peer::Joining(..), _) => unreachable!("only members talk"),
         }
         (one, other)
+    }
+
+    /// The answer arrives, and everybody named in it who is not known yet is pinged.
+    fn hear_and_ping(&self, state: State, who: Place) -> u32 {
+        let there = |from: Place| self.peer(state, (who + from) % self.places);
+        let mut standings = [0; MAX_PLACES];
+        {
+            let peers = self.peers.read().unwrap();
+            for from in 1..self.places {
+                let view = &peers.all[state.0[(who + from) % self.places] as usize].1;
+                standings[from] = u8::from(view.is_member) + 2 * u8::from(view.is_joining);
+            }
+        }
+        let key = (state.0[who], standings);
+        if let Some(number) = self.heard.read().unwrap().get(&key) {
+            return *number;
+        }
+        let Peer::Member(mut member) = (*self.peer(state, who)).clone() else { unreachable!("only members hear") };
+        member.hear();
+        for whom in member.hearsay.clone() {
+            match &*there(place_of(&whom)) {
+                Peer::Member(_) => member.pinged(whom, true),
+                Peer::Joining(..) => member.refused(whom),
+                Peer::Out => member.pinged(whom, false),
+            }
+        }
+        let number = self.number(Peer::Member(member));
+        self.heard.write().unwrap().insert(key, number);
+        number
     }
 
     /// `peer/joining`: everybody is asked whether it lives, and what was said on the way is adopted.
@@ -454,7 +530,7 @@ impl Pool {
             }
             arrival.met(whom);
         }
-        Member::new(circle, arrival.surroundings()).map_or(Peer::Out, Peer::Member)
+        if circle.joined(arrival.surroundings()) { Peer::Member(Member::new(circle)) } else { Peer::Out }
     }
 
     /// `peer/joining` and `peer/search`: the way in, which nothing interrupts here.
@@ -469,7 +545,7 @@ impl Pool {
             let step = if step_back { Way::Done } else { lookup.next_step() };
             let (whom, for_all) = match (step, lookup.nearest_answered()) {
                 (Way::Ask(whom), _) => (whom, false),
-                (Way::Done, found) if told_all == found && !step_back => break,
+                (Way::Done, found) if (told_all == found || !self.care.asks_for_all) && !step_back => break,
                 (Way::Done, found) => (found?, true),
                 (Way::Wait, _) => unreachable!("all have answered"),
             };
@@ -486,7 +562,7 @@ impl Pool {
                 None => lookup.failed(whom.id),
             }
         }
-        arrival.meet(|heard| heard.into_iter().take(self.meets).collect());
+        arrival.meet(|heard| heard.into_iter().take(self.care.meets).collect());
         Some(Peer::Joining(stranger(), arrival))
     }
 
