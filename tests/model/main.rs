@@ -16,10 +16,12 @@
 //! Not modelled: fingers, lost and doubled datagrams, suspicion of the living, the memory of the dead, and time: any chore
 //! may be done at any moment.
 
+mod member;
 mod ring;
 mod rules;
 
-use ring::{Care, LIST_LEN, MAX_PLACES, Place, Pool, State, Step, Talk};
+use member::{LIST_LEN, MAX_PLACES, Place};
+use ring::{Care, Pool, State, Step, Talk};
 use rules::Failures;
 use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 use std::collections::{BTreeSet, HashSet};

@@ -1,6 +1,6 @@
 //! What must be true of a ring, and which deaths it need not survive.
 
-use super::ring::{LIST_LEN, MAX_PLACES, Place, View};
+use super::member::{LIST_LEN, MAX_PLACES, Place, View};
 
 /// Which peers may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
