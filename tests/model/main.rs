@@ -6,12 +6,12 @@
 //!
 //! One step: a ping and its answer; a whole search for the own place; all pings of a peer that joins; a question whom
 //! somebody knows, with its answer, or without where answers are `in_flight`. Between these anything may happen, so what
-//! was heard of may be old when it is pinged, and what was said when it is believed. Rings of up to three peers are gone
-//! through completely; of four and five, all that can happen in so many steps.
+//! was heard of may be old when it is pinged, and what was said when it is believed. Rings of up to four peers are gone
+//! through completely; of five, all that can happen in so many steps.
 //!
 //! In `rounds`, whoever hears an answer pings all it names in the same step, and a notice is not remembered: any member
 //! may learn at any time that another one has it as a contact. So no peer waits for anything but answers in flight, and
-//! larger rings are gone through completely.
+//! rings of five are gone through completely.
 //!
 //! Not modelled: fingers, lost and doubled datagrams, suspicion of the living, the memory of the dead, and time: any chore
 //! may be done at any moment.
@@ -291,8 +291,15 @@ fn up_to_three_peers_come_to_know_everybody_however_they_come_and_go() {
 }
 
 #[test]
-fn four_peers_keep_their_ring_whatever_happens_in_eleven_steps() {
-    assert_eq!(broken_rules("four places", Ring::new(4, Failures::Sparing), Some(11)), [""; 0]);
+fn four_peers_keep_their_ring_whatever_happens() {
+    assert_eq!(broken_rules("four places", Ring::new(4, Failures::Sparing), None), [""; 0]);
+}
+
+#[test]
+#[ignore = "long: run by ./test.sh nightly"]
+fn four_peers_keep_their_ring_whatever_happens_while_an_answer_is_on_its_way() {
+    let ring = Ring { in_flight: 1, ..Ring::new(4, Failures::Sparing) };
+    assert_eq!(broken_rules("four places, in flight", ring, None), [""; 0]);
 }
 
 #[test]
@@ -318,12 +325,6 @@ fn five_peers_keep_their_ring_in_rounds_whatever_happens() {
 fn a_ring_of_five_places_is_kept_whatever_happens_in_ten_steps() {
     let ring = Ring { in_flight: 1, ..Ring::new(5, Failures::Sparing) };
     assert_eq!(broken_rules("five places, longer", ring, Some(10)), [""; 0]);
-}
-
-#[test]
-#[ignore = "long: run by ./test.sh nightly"]
-fn four_peers_keep_their_ring_whatever_happens_in_sixteen_steps() {
-    assert_eq!(broken_rules("four places, longer", Ring::new(4, Failures::Sparing), Some(16)), [""; 0]);
 }
 
 /// Zave's invariant is not ours there: who is alone has no successor, even after hearing of others.
