@@ -122,7 +122,7 @@ impl Peer {
         match asked {
             Asked::Rival(addr) => self.join_failed(JoinError::Taken(addr)),
             Asked::Knock(_) if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
-            Asked::Knock(addr) if !self.is_knocking() => self.go_on_without(now, addr),
+            Asked::Knock(addr) if !self.is_knocking() && !self.is_resting() => self.go_on_without(now, addr),
             Asked::Knock(addr) => {
                 self.go_on_without(now, addr);
                 let errand = Some(Errand::Join);
@@ -207,6 +207,11 @@ impl Peer {
     /// Nobody has answered yet of those we know.
     fn is_knocking(&self) -> bool {
         matches!(&self.joining, Some(Joining { phase: Phase::Knocking, .. }))
+    }
+
+    /// It did not work, but somebody else may still answer.
+    fn is_resting(&self) -> bool {
+        matches!(&self.joining, Some(Joining { phase: Phase::Resting(_), .. }))
     }
 
     fn take_search(&mut self) -> Option<Search> {
@@ -358,6 +363,25 @@ mod tests {
         assert_eq!(*refusal, krpc::Refusal::busy());
         peer.handle(Moment::START + 2 * TRY_EVERY, Input::Wake);
         assert_eq!(sent(&mut peer).len(), 1, "it knocks again");
+    }
+
+    #[test]
+    fn who_is_refused_by_one_goes_on_with_the_next_that_answers() {
+        let known = ["127.0.0.1:12004", "127.0.0.1:12005"].map(|addr| addr.parse::<SocketAddr>().unwrap());
+        let ring = Kind::Ring(RingTuning::CLASSIC);
+        let mut peer = peer_of(ring, "127.0.0.1:12001", Start::Join(known.to_vec()), Vec::new());
+        let mut bodies = vec![
+            Body::Refusal(krpc::Refusal::busy()),
+            Body::Answer { from: Id::hashed(b"known"), seen_at: None, answer: krpc::Answer::default() },
+        ];
+        for output in outputs(&mut peer) {
+            let Output::Send { to, bytes } = output else { continue };
+            let Message { transaction, .. } = Message::decode(&bytes).unwrap();
+            let message = Message { transaction, leaving: false, program: Program::Keeper, body: bodies.remove(0) };
+            peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(to) });
+        }
+        let way = |output: &Output| matches!(output, Output::Send { to, .. } if *to == known[1]);
+        assert!(outputs(&mut peer).iter().any(way));
     }
 
     #[test]
