@@ -1,27 +1,38 @@
 //! What a peer learns on its way into a network: whom it must meet before it is a member, and what it adopts then.
 
-use super::Near;
-use crate::ground::Contact;
+use super::{Geometry, Near};
+use crate::ground::{Contact, Id};
 use std::collections::BTreeSet;
 
 /// The way in of one peer, from the first that answered it to the last that it had to meet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arrival {
+    me: Id,
     to_meet: BTreeSet<Contact>,
-    /// The answer that said most of who follows us.
+    /// Who said what follows: of all that answered, the nearest before us.
+    told_by: Option<Id>,
     surroundings: Near,
 }
 
 impl Arrival {
-    /// This peer answered first.
-    pub fn at(first: Contact) -> Arrival {
-        Arrival { to_meet: BTreeSet::from([first]), surroundings: Near::default() }
+    /// The way in of `me`, to whom nobody has answered yet.
+    pub fn of(me: Id) -> Arrival {
+        Arrival { me, to_meet: BTreeSet::new(), told_by: None, surroundings: Near::default() }
     }
 
-    /// Somebody said who is near us. Of two who say as much, the later is nearer.
-    pub fn hear(&mut self, near_us: Near) {
+    /// This peer answered first.
+    pub fn at(mut self, first: Contact) -> Arrival {
+        self.to_meet.insert(first);
+        self
+    }
+
+    /// Somebody said who is near us. Only who is before us knows who follows: a successor may take the dead for its
+    /// predecessor, and know nobody between itself and us.
+    pub fn hear(&mut self, from: Id, near_us: &Near) {
         self.to_meet.extend(&near_us.contacts);
-        if near_us.following().len() >= self.surroundings.following().len() {
+        let approach = |id: Id| Geometry::Ring.approach(id, self.me);
+        if self.told_by.is_none_or(|before| approach(from) <= approach(before)) {
+            self.told_by = Some(from);
             self.surroundings = near_us.only_following();
         }
     }
@@ -51,7 +62,6 @@ impl Arrival {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ground::Id;
     use std::net::SocketAddr;
 
     fn contact(number: u8) -> Contact {
@@ -59,20 +69,21 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_that_says_most_is_adopted_and_everybody_heard_of_is_met() {
+    fn what_the_nearest_before_us_said_last_is_adopted_and_everybody_heard_of_is_met() {
         let said = |numbers: &[u8], gapless| Near {
             contacts: numbers.iter().copied().map(contact).collect(),
             gapless,
             everybody: false,
         };
-        let mut arrival = Arrival::at(contact(1));
-        arrival.hear(said(&[4, 5, 6], 2));
-        arrival.hear(said(&[6, 7, 8], 1));
-        assert_eq!(arrival.surroundings(), &said(&[4, 5], 2));
-        arrival.hear(said(&[4, 9], 2));
-        assert_eq!(arrival.surroundings(), &said(&[4, 9], 2), "as many, and later");
-        assert_eq!(arrival.meet(|heard| heard), &[1, 4, 5, 6, 7, 8, 9].map(contact).into());
-        (4..=9).map(contact).for_each(|contact| arrival.met(contact));
+        let mut arrival = Arrival::of(Id::numbered(3)).at(contact(1));
+        arrival.hear(Id::numbered(1), &said(&[5, 6, 2], 2));
+        arrival.hear(Id::numbered(2), &said(&[4], 0));
+        assert_eq!(arrival.surroundings(), &said(&[], 0), "it may know of others between");
+        arrival.hear(Id::numbered(2), &said(&[4, 5, 6], 2));
+        arrival.hear(Id::numbered(4), &said(&[7, 8, 9], 3));
+        assert_eq!(arrival.surroundings(), &said(&[4, 5], 2), "4 follows us");
+        assert_eq!(arrival.meet(|heard| heard), &[1, 2, 4, 5, 6, 7, 8, 9].map(contact).into());
+        [2].into_iter().chain(4..=9).map(contact).for_each(|contact| arrival.met(contact));
         assert_eq!(arrival.to_meet(), &BTreeSet::from([contact(1)]));
     }
 }

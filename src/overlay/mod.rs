@@ -93,6 +93,15 @@ impl Near {
         Near { contacts: self.following().to_vec(), gapless: self.following().len(), everybody: self.everybody }
     }
 
+    /// Leaves out the first such contact, and all after it.
+    pub fn cut_before(&mut self, first: impl Fn(&Contact) -> bool) {
+        if let Some(at) = self.contacts.iter().position(first) {
+            self.contacts.truncate(at);
+            self.gapless = self.gapless.min(at);
+            self.everybody = false;
+        }
+    }
+
     /// The same, but for this contact: nobody is told of itself.
     pub fn without(mut self, left_out: impl Fn(&Contact) -> bool) -> Near {
         self.gapless = self.following().iter().filter(|contact| !left_out(contact)).count();
@@ -189,6 +198,11 @@ pub trait Overlay: Send {
     /// Up to `count` unsuspected contacts near `key`: the answer to find_node.
     fn near(&self, key: Id, count: usize) -> Near;
 
+    /// The same for who wants to join at this id: whom we know there is itself, before it died.
+    fn near_newcomer(&self, id: Id, count: usize) -> Near {
+        self.near(id, count)
+    }
+
     /// Nobody known has its place between ours and this one: a peer that joins there is to be after us.
     fn precedes(&self, id: Id) -> bool;
 
@@ -208,8 +222,8 @@ pub trait Overlay: Send {
     /// `from` told us who is near us. Contacts it should have named, did they live for it.
     fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact>;
 
-    /// We have joined, and were told who is near us.
-    fn joined(&mut self, now: Moment, near_us: &Near);
+    /// We have joined, and were told who is near us. False if nobody of them answered: then we have not.
+    fn joined(&mut self, now: Moment, near_us: &Near) -> bool;
 
     /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
     fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact>;

@@ -130,6 +130,10 @@ impl Peer {
             self.verify(now, asker);
         }
         let answer = match question {
+            // An answer would make us a contact of whoever has heard of us.
+            Question::Ping(_) if self.standing == Standing::Joining && self.overlay.geometry() == Geometry::Ring => {
+                Err(Refusal::busy())
+            }
             Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
             _ if self.standing == Standing::Joining => Err(Refusal::busy()),
             Question::FindNode { errand: Some(Errand::Store(ref name) | Errand::Request(ref name)), .. }
@@ -145,7 +149,8 @@ impl Peer {
                     let between = self.overlay.contradict(now, asker.id);
                     between.into_iter().for_each(|contact| self.verify(now, contact));
                 }
-                let answer = self.answer_find_node(asker, target, errand.as_ref(), want);
+                let joins = read_only && target == asker.id;
+                let answer = self.answer_find_node(asker, target, errand.as_ref(), joins, want);
                 match errand {
                     Some(Errand::Request(_)) if self.is_being_looked_for(asking.addr, &transaction) => return,
                     Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
@@ -228,7 +233,14 @@ impl Peer {
         Ok(krpc::Answer::default())
     }
 
-    fn answer_find_node(&mut self, asker: Contact, target: Id, errand: Option<&Errand>, want: Want) -> krpc::Answer {
+    fn answer_find_node(
+        &mut self,
+        asker: Contact,
+        target: Id,
+        errand: Option<&Errand>,
+        joins: bool,
+        want: Want,
+    ) -> krpc::Answer {
         if self.overlay.geometry() != Geometry::Ring {
             return krpc::Answer { nodes: self.name(asker.addr, target, want), ..krpc::Answer::default() };
         }
@@ -249,6 +261,7 @@ impl Peer {
         let hop = if arrived { None } else { self.overlay.next_hop() };
         let near = match hop {
             Some(contacts) => Near { contacts, ..Near::default() },
+            None if joins => self.overlay.near_newcomer(target, MAX_NODES),
             None => self.overlay.near(target, MAX_NODES),
         };
         let Near { contacts: nodes, gapless, everybody } = near.without(|contact| *contact == asker);

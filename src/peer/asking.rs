@@ -172,14 +172,14 @@ impl Peer {
     /// Somebody lives there, but does not answer this now.
     pub(super) fn refused(&mut self, now: Moment, why: Why, refusal: Refusal) {
         match why {
-            Why::Joining(asked) => self.joining_silent(now, asked),
+            Why::Joining(asked) => self.joining_refused(now, asked),
             Why::Errand(errand, contact) => self.errand_unanswered(now, errand, contact),
             Why::Refresh(refresh, contact) => self.refresh_unanswered(now, refresh, contact),
             Why::Offer(_, files) => self.offer_unanswered(now, &files),
             Why::Told => {}
             Why::Crawl(list, _) => self.crawl_unanswered(now, list),
             Why::LookUp(lookup, contact) => self.lookup_unanswered(now, lookup, contact),
-            Why::Verify(contact) => self.verify_refused(contact),
+            Why::Verify(contact) => self.verify_refused(now, contact),
             Why::Holder(errand, addr) => self.holder_unanswered(now, errand, addr),
             Why::Walk(walk, contact) => self.walk_unanswered(now, walk, contact),
             Why::Place(walk, contact) => self.placed(now, walk, contact, Some(Err(refusal))),

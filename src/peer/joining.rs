@@ -60,7 +60,7 @@ impl Peer {
             known: known.clone(),
             phase: Phase::Knocking,
             give_up_at: now + GIVE_UP_AFTER,
-            arrival: Arrival::default(),
+            arrival: Arrival::of(self.me.id),
         });
         self.knock(now, known);
     }
@@ -122,13 +122,13 @@ impl Peer {
         match asked {
             Asked::Rival(addr) => self.join_failed(JoinError::Taken(addr)),
             Asked::Knock(_) if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
-            Asked::Knock(addr) if !self.is_knocking() => self.go_on_without(now, addr),
+            Asked::Knock(addr) if !self.is_knocking() && !self.is_resting() => self.go_on_without(now, addr),
             Asked::Knock(addr) => {
                 self.go_on_without(now, addr);
                 let errand = Some(Errand::Join);
                 let search = Search::for_myself(&*self.overlay, self.me.id, contact, errand);
                 if let Some(joining) = &mut self.joining {
-                    joining.arrival = Arrival::at(contact);
+                    joining.arrival = Arrival::of(self.me.id).at(contact);
                 }
                 self.search_on(now, search);
             }
@@ -144,8 +144,11 @@ impl Peer {
                     self.ask(now, *rival, Question::Ping(Ping::Quiet), Patience::Search, why);
                 }
                 search.answered(contact.id, &others);
+                if !near_us.following().is_empty() {
+                    search.told_all(contact.id);
+                }
                 if let Some(joining) = &mut self.joining {
-                    joining.arrival.hear(near_us);
+                    joining.arrival.hear(contact.id, &near_us);
                 }
                 self.search_on(now, search);
             }
@@ -185,6 +188,15 @@ impl Peer {
         }
     }
 
+    pub(super) fn joining_refused(&mut self, now: Moment, asked: Asked) {
+        match asked {
+            // It is joining itself, perhaps by us.
+            Asked::Knock(_) if self.is_knocking() => self.rest(now),
+            Asked::Knock(addr) => self.go_on_without(now, addr),
+            Asked::Way(_) | Asked::Neighbour(_) | Asked::Rival(_) => self.joining_silent(now, asked),
+        }
+    }
+
     /// This family need not be waited for any more: somebody of it has answered, or is late.
     fn go_on_without(&mut self, now: Moment, addr: SocketAddr) {
         if let Some(joining) = &mut self.joining
@@ -197,6 +209,11 @@ impl Peer {
     /// Nobody has answered yet of those we know.
     fn is_knocking(&self) -> bool {
         matches!(&self.joining, Some(Joining { phase: Phase::Knocking, .. }))
+    }
+
+    /// It did not work, but somebody else may still answer.
+    fn is_resting(&self) -> bool {
+        matches!(&self.joining, Some(Joining { phase: Phase::Resting(_), .. }))
     }
 
     fn take_search(&mut self) -> Option<Search> {
@@ -246,7 +263,9 @@ impl Peer {
             return;
         }
         let Some(watcher) = self.overlay.watcher() else { return self.rest(now) };
-        self.overlay.joined(now, arrival.surroundings());
+        if !self.overlay.joined(now, arrival.surroundings()) {
+            return self.rest(now);
+        }
         self.joining = None;
         self.standing = Standing::Member;
         self.note_successors();
@@ -266,6 +285,10 @@ impl Peer {
         if now >= joining.give_up_at {
             return self.join_failed(JoinError::Silence(joining.known[0]));
         }
+        if self.overlay.geometry() == Geometry::Ring {
+            // Who answered this time may be dead the next.
+            self.overlay.contacts().into_iter().for_each(|contact| self.overlay.lost(now, contact.id));
+        }
         let until = now + self.chance.around(TRY_EVERY);
         self.set_phase(Phase::Resting(until));
     }
@@ -279,9 +302,10 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{outputs, peer};
+    use super::super::tests::{outputs, peer, peer_of};
     use super::*;
     use crate::ground::krpc::{Body, Message, Program};
+    use crate::overlay::{Kind, RingTuning};
 
     #[test]
     fn who_is_remembered_at_another_of_its_addresses_is_not_its_own_rival() {
@@ -311,6 +335,56 @@ mod tests {
             }
         }
         assert!(joined);
+    }
+
+    #[test]
+    fn who_joins_answers_no_ping_and_knocks_again_where_another_one_joins() {
+        let [here, known] = ["127.0.0.1:12001", "127.0.0.1:12004"];
+        let known = known.parse::<SocketAddr>().unwrap();
+        let ring = Kind::Ring(RingTuning::CLASSIC);
+        let mut peer = peer_of(ring, here, Start::Join(vec![known]), Vec::new());
+        let sent = |peer: &mut Peer| {
+            let bytes = |output: Output| if let Output::Send { bytes, .. } = output { Some(bytes) } else { None };
+            outputs(peer)
+                .into_iter()
+                .filter_map(bytes)
+                .map(|bytes| Message::decode(&bytes).unwrap())
+                .collect::<Vec<_>>()
+        };
+        let [knock] = &sent(&mut peer)[..] else { panic!("it knocks once") };
+        let reply = |transaction: &[u8], body: Body| {
+            let message = Message { transaction: transaction.to_vec(), leaving: false, program: Program::Keeper, body };
+            Input::Datagram { from: known, bytes: message.encode(known) }
+        };
+        peer.handle(Moment::START, reply(&knock.transaction, Body::Refusal(krpc::Refusal::busy())));
+        assert!(sent(&mut peer).is_empty() && peer.standing == Standing::Joining);
+        let question = Question::Ping(Ping::Quiet);
+        let ping =
+            Body::Question { from: Id::hashed(b"known"), read_only: false, want: krpc::Want::default(), question };
+        peer.handle(Moment::START, reply(b"ab", ping));
+        let [Message { body: Body::Refusal(refusal), .. }] = &sent(&mut peer)[..] else { panic!("it says why not") };
+        assert_eq!(*refusal, krpc::Refusal::busy());
+        peer.handle(Moment::START + 2 * TRY_EVERY, Input::Wake);
+        assert_eq!(sent(&mut peer).len(), 1, "it knocks again");
+    }
+
+    #[test]
+    fn who_is_refused_by_one_goes_on_with_the_next_that_answers() {
+        let known = ["127.0.0.1:12004", "127.0.0.1:12005"].map(|addr| addr.parse::<SocketAddr>().unwrap());
+        let ring = Kind::Ring(RingTuning::CLASSIC);
+        let mut peer = peer_of(ring, "127.0.0.1:12001", Start::Join(known.to_vec()), Vec::new());
+        let mut bodies = vec![
+            Body::Refusal(krpc::Refusal::busy()),
+            Body::Answer { from: Id::hashed(b"known"), seen_at: None, answer: krpc::Answer::default() },
+        ];
+        for output in outputs(&mut peer) {
+            let Output::Send { to, bytes } = output else { continue };
+            let Message { transaction, .. } = Message::decode(&bytes).unwrap();
+            let message = Message { transaction, leaving: false, program: Program::Keeper, body: bodies.remove(0) };
+            peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(to) });
+        }
+        let way = |output: &Output| matches!(output, Output::Send { to, .. } if *to == known[1]);
+        assert!(outputs(&mut peer).iter().any(way));
     }
 
     #[test]

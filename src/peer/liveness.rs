@@ -125,8 +125,16 @@ impl Peer {
     }
 
     /// Somebody is there, but does not want to talk to us: neither proof of life nor of death.
-    pub(super) fn verify_refused(&mut self, contact: Contact) {
+    pub(super) fn verify_refused(&mut self, now: Moment, contact: Contact) {
         self.liveness.verifying.remove(&contact.id);
+        self.forget_hearsay(now, contact);
+    }
+
+    /// What was said of others who come after it holds no longer: it may come back when others have come.
+    fn forget_hearsay(&mut self, now: Moment, contact: Contact) {
+        if self.overlay.contact(contact.id).is_none() {
+            self.overlay.lost(now, contact.id);
+        }
     }
 
     /// Pings a contact that failed us elsewhere.
@@ -223,7 +231,7 @@ impl Peer {
             if suspects.get(&contact.id).is_some_and(|suspect| suspect.contact == contact) {
                 suspects.remove(&contact.id);
             }
-            return;
+            return self.forget_hearsay(now, contact);
         }
         if self.liveness.expected.get(&contact.id).is_some_and(|until| now < *until) {
             return;

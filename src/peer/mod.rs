@@ -458,6 +458,10 @@ mod tests {
 
     /// A peer of a Kademlia network, not yet told anything.
     pub(super) fn peer(addr: &str, start: Start, memory: Vec<Memory>) -> Peer {
+        peer_of(Kind::Kademlia(Tuning::default()), addr, start, memory)
+    }
+
+    pub(super) fn peer_of(overlay: Kind, addr: &str, start: Start, memory: Vec<Memory>) -> Peer {
         let config = Config {
             id: Id::hashed(addr.as_bytes()),
             addr: addr.parse().unwrap(),
@@ -465,7 +469,7 @@ mod tests {
             naming: Naming::Hashed,
             start,
             ping_interval: Duration::from_secs(15),
-            overlay: Kind::Kademlia(Tuning::default()),
+            overlay,
             replicas: 3,
             seed: 7,
             held: Vec::new(),

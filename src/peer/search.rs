@@ -69,8 +69,10 @@ pub(super) struct Search {
     /// Along first successors, one at a time: then one late answer is waited for, or the route would not be shown.
     hop_by_hop: bool,
     step_back: bool,
-    /// Who has been asked to show another way: until it answers, nobody else is asked.
+    /// Who has been asked for all it knows: until it answers, nobody else is asked.
     stepping_back: Option<Id>,
+    /// Who has told all it knows, or was asked to, last.
+    told_all: Option<Id>,
 }
 
 impl Search {
@@ -110,6 +112,7 @@ impl Search {
             hop_by_hop,
             step_back: false,
             stepping_back: None,
+            told_all: None,
         }
     }
 
@@ -144,13 +147,9 @@ impl Search {
     /// What to do now.
     pub fn want(&mut self, overlay: &dyn Overlay, me: Id) -> Want {
         if std::mem::take(&mut self.step_back) {
-            let target = self.lookup.key();
             match self.lookup.nearest_answered() {
-                Some(contact) if contact.id != me => {
-                    self.stepping_back = Some(contact.id);
-                    return Want::Ask(contact, Question::FindNode { target, errand: None });
-                }
-                _ => self.hear_of(&overlay.near(target, START).contacts),
+                Some(contact) if contact.id != me => return self.ask_for_all(contact),
+                _ => self.hear_of(&overlay.near(self.lookup.key(), START).contacts),
             }
         }
         if self.stepping_back.is_some() {
@@ -163,8 +162,29 @@ impl Search {
                 Want::Ask(contact, self.asks.question(target))
             }
             Step::Wait => Want::Wait,
-            Step::Done => Want::Done,
+            Step::Done => match self.lookup.nearest_answered() {
+                // Who joins goes by what its predecessor says: perhaps that one was only asked for its next hop, long dead.
+                Some(found) if self.is_way_in() && self.told_all != Some(found.id) => self.ask_for_all(found),
+                _ => Want::Done,
+            },
         }
+    }
+
+    fn ask_for_all(&mut self, contact: Contact) -> Want {
+        self.stepping_back = Some(contact.id);
+        self.told_all = Some(contact.id);
+        Want::Ask(contact, Question::FindNode { target: self.lookup.key(), errand: None })
+    }
+
+    /// It named not only its next hop.
+    pub fn told_all(&mut self, id: Id) {
+        if self.lookup.nearest_answered().is_some_and(|nearest| nearest.id == id) {
+            self.told_all = Some(id);
+        }
+    }
+
+    fn is_way_in(&self) -> bool {
+        self.hop_by_hop && matches!(self.asks, Asks::Nodes(Some(Errand::Join)))
     }
 
     /// An answer is overdue, after so many attempts.

@@ -4,49 +4,12 @@
 //! Each peer counts ids clockwise from itself: its own is 0, the next place is 1. Only the order of ids matters to a
 //! ring without fingers, so two rings that differ by a turn are the same one, and their peers are equal.
 
-use p2p::ground::{Contact, Id, Moment};
+use crate::member::{HEARD, LIST_LEN, MAX_PLACES, Member, NAMES, Peer, Place, View, contact, place_of, stranger};
+use p2p::ground::Contact;
 use p2p::overlay::lookup::{Geometry, Lookup, Step as Way};
-use p2p::overlay::ring::{Circle, RingTuning};
 use p2p::overlay::{Arrival, Near};
-use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
-
-/// Most places of a ring: more have too many states to look at them all.
-pub const MAX_PLACES: usize = 5;
-/// r: as few successors as survive the death of one.
-pub const LIST_LEN: usize = 2;
-/// An answer names 24 contacts where lists have 16: as many and a half.
-const NAMES: usize = 3;
-/// When everybody was heard: time stands still, who may be doubted was heard long ago.
-const HEARD: Moment = Moment::START;
-
-/// A place of the ring, or how far a peer is clockwise from another: below the number of places.
-pub type Place = usize;
-
-/// What is at a place.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// Nobody, or somebody who has left or died.
-    Out,
-    /// Has found its place, and waits for its future neighbours.
-    Joining(Circle, Arrival),
-    /// Takes part.
-    Member(Member),
-}
-
-/// A peer that takes part.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Member {
-    pub circle: Circle,
-    /// Heard of and to be pinged, though no contacts yet.
-    pub hearsay: BTreeSet<Contact>,
-    /// Whom it has consulted, and what is on its way from there.
-    pub answer: Option<(Contact, Near)>,
-    /// Who follows, by the last word of its first successor: its list, as soon as these have answered.
-    pub told: u8,
-}
 
 /// The peers at all places, by their numbers in a [`Pool`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,33 +37,35 @@ pub enum Talk {
     Consult,
     /// That answer arrives.
     Hear,
+    /// A member learns that another one has it as a contact, and pings it.
+    Notice,
 }
 
-/// What the rules ask of a peer, as sets of places counted from it: bit 1 is the next place.
+/// How carefully peers join.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
-    pub is_member: bool,
-    pub is_joining: bool,
-    pub contacts: u8,
-    /// The successor list.
-    pub list: u8,
-    /// What the list is going to be: what its first successor said, heard or still on its way.
-    pub promised: u8,
-    pub predecessor: Place,
-    /// It has consulted somebody, and the answer is on its way.
-    pub is_consulting: bool,
-    /// Everybody named to it and not yet found out about.
-    pub named: u8,
+pub struct Care {
+    /// How many of those it heard of a joining peer meets.
+    pub meets: usize,
+    /// Who is found to be before it is asked for all it knows, if it has only named its next hop.
+    pub asks_for_all: bool,
+}
+
+impl Care {
+    /// As the product does it; with less there is something to find.
+    pub const FULL: Care = Care { meets: usize::MAX, asks_for_all: true };
 }
 
 /// All peers that ever were in a state of the ring, each once.
 pub struct Pool {
     places: usize,
-    /// How many of those it heard of a joining peer meets.
-    meets: usize,
+    care: Care,
     peers: RwLock<Peers>,
+    /// Whoever is named is pinged at once, before anything else happens.
+    prompt: bool,
     /// What came of who talked to whom, how far away, about what.
     talks: RwLock<HashMap<Talked, (u32, u32)>>,
+    /// What became of who heard an answer while at the places after it peers were out, joining or members.
+    heard: RwLock<HashMap<(u32, [u8; MAX_PLACES]), u32>>,
 }
 
 type Talked = (u32, u32, Place, Talk);
@@ -111,137 +76,12 @@ struct Peers {
     numbers: HashMap<Arc<Peer>, u32>,
 }
 
-/// The contact that far clockwise.
-pub fn contact(place: Place) -> Contact {
-    let number = u8::try_from(place).expect("few places");
-    // Evenly, and none at the far end of the circle.
-    let id = Id::numbered(number * (u8::MAX / MAX_PLACES as u8));
-    Contact { id, addr: SocketAddr::from(([127, 0, 0, 1], 12000 + u16::from(number))) }
-}
-
-fn place_of(contact: &Contact) -> Place {
-    usize::from(contact.addr.port() - 12000)
-}
-
-fn bits(contacts: impl Iterator<Item = Contact>) -> u8 {
-    contacts.fold(0, |bits, contact| bits | 1 << place_of(&contact))
-}
-
-/// A peer that knows nobody yet.
-fn stranger() -> Circle {
-    Circle::of(contact(0).id, RingTuning { list_len: LIST_LEN, ..RingTuning::CLASSIC }, &[])
-}
-
-impl Member {
-    /// Has joined among these.
-    fn new(mut circle: Circle, surroundings: &Near) -> Member {
-        circle.joined(surroundings);
-        let told = bits(surroundings.following().iter().copied());
-        Member { circle, hearsay: BTreeSet::new(), answer: None, told }
-    }
-
-    /// `peer/liveness`: it answered. Or nobody is there, and its port is closed.
-    fn pinged(&mut self, whom: Contact, lives: bool) {
-        self.hearsay.remove(&whom);
-        let known = self.circle.contacts().any(|known| known == whom);
-        if lives && (known || self.circle.heard_of(whom)) {
-            self.circle.heard_from(HEARD, whom);
-        } else if !lives && self.circle.lost(whom.id) {
-            self.answer.take_if(|(from, _)| *from == whom);
-        }
-        let circle = &self.circle;
-        self.hearsay.retain(|contact| circle.heard_of(*contact));
-    }
-
-    /// `peer/liveness`: somebody says that it exists.
-    fn heard_of(&mut self, whom: Contact) {
-        if self.circle.heard_of(whom) {
-            self.hearsay.insert(whom);
-        }
-    }
-
-    /// `peer/upkeep`: whom we consulted named these.
-    fn hear(&mut self) {
-        let Some((from, near_us)) = self.answer.take() else { return };
-        near_us.contacts.iter().for_each(|contact| self.heard_of(*contact));
-        if self.circle.successors().next().is_some_and(|first| first.contact == from) {
-            self.told = bits(near_us.following().iter().copied());
-        }
-        // Doubtful contacts are pinged sooner: here each may be pinged at any time.
-        self.circle.consulted(from.id, &near_us);
-    }
-
-    /// `peer/answering`: who is near the asker.
-    fn answer(&mut self, asker: Contact) -> Near {
-        self.heard_of(asker);
-        if self.circle.contacts().any(|known| known == asker) {
-            self.circle.contradict(HEARD + Duration::from_secs(60), asker.id);
-        }
-        self.circle.near(asker.id, NAMES).without(|contact| *contact == asker)
-    }
-
-    /// `peer/answering`: where a joining peer's search goes on, or ends.
-    fn show_the_way(&self, joiner: Contact) -> Near {
-        let has_arrived = self.circle.precedes(joiner.id) || self.circle.owns(joiner.id);
-        let near = match has_arrived {
-            true => self.circle.near(joiner.id, NAMES),
-            false => Near { contacts: self.circle.next_hop(), ..Near::default() },
-        };
-        near.without(|contact| *contact == joiner)
-    }
-}
-
-impl View {
-    /// Of a free place.
-    pub const NOBODY: View = View {
-        is_member: false,
-        is_joining: false,
-        contacts: 0,
-        list: 0,
-        promised: 0,
-        predecessor: 0,
-        is_consulting: false,
-        named: 0,
-    };
-
-    fn of(peer: &Peer) -> View {
-        let circle = match peer {
-            Peer::Out => return View::NOBODY,
-            Peer::Joining(circle, _) | Peer::Member(Member { circle, .. }) => circle,
-        };
-        let named = match peer {
-            Peer::Out => 0,
-            Peer::Joining(_, arrival) => bits(arrival.to_meet().iter().copied()),
-            Peer::Member(member) => bits(member.hearsay.iter().copied()),
-        };
-        let on_its_way = |(_, near): &(Contact, Near)| bits(near.following().iter().copied());
-        let promised = match peer {
-            Peer::Out => 0,
-            // Whoever it meets on the way to the last that follows: who answered does not name itself.
-            Peer::Joining(_, arrival) => {
-                let last = arrival.surroundings().following().iter().map(place_of).max().unwrap_or(0);
-                bits(arrival.to_meet().iter().copied().filter(|contact| place_of(contact) <= last))
-            }
-            Peer::Member(Member { told, answer, .. }) => told | answer.as_ref().map_or(0, on_its_way),
-        };
-        View {
-            is_member: matches!(peer, Peer::Member(_)),
-            is_joining: matches!(peer, Peer::Joining(..)),
-            contacts: bits(circle.contacts()),
-            list: bits(circle.successors().map(|entry| entry.contact)),
-            promised,
-            predecessor: circle.predecessor().map_or(0, |entry| place_of(&entry.contact)),
-            is_consulting: matches!(peer, Peer::Member(member) if member.answer.is_some()),
-            named,
-        }
-    }
-}
-
 impl Pool {
-    /// No peers yet. Those that join meet so many of the next peers they heard of: all, or fewer to see what happens.
-    pub fn new(places: usize, meets: usize) -> Pool {
+    /// No peers yet. In `prompt` rings, whoever hears an answer pings all it names in the same step.
+    pub fn new(places: usize, care: Care, prompt: bool) -> Pool {
         assert!(places <= MAX_PLACES);
-        let pool = Pool { places, meets, peers: RwLock::default(), talks: RwLock::default() };
+        let (peers, talks, heard) = (RwLock::default(), RwLock::default(), RwLock::default());
+        let pool = Pool { places, care, prompt, peers, talks, heard };
         assert_eq!(pool.number(Peer::Out), 0);
         pool
     }
@@ -285,10 +125,11 @@ impl Pool {
                 absolute(&mut circle.contacts()),
                 absolute(&mut arrival.to_meet().iter().copied())
             ),
-            Peer::Member(Member { circle, hearsay, answer, told }) => format!(
-                "knows {:?}, list {:?}, has heard of {:?}, is told {:?}, was told {told:b}",
+            Peer::Member(Member { circle, hearsay, answer }) => format!(
+                "knows {:?}, list {:?}, was told {:?}, has heard of {:?}, is told {:?}",
                 absolute(&mut circle.contacts()),
                 absolute(&mut circle.successors().map(|entry| entry.contact)),
+                absolute(&mut circle.said_to_follow().iter().copied()),
                 absolute(&mut hearsay.iter().copied()),
                 answer.as_ref().map(|(_, near)| (
                     absolute(&mut near.contacts.iter().copied()),
@@ -299,7 +140,12 @@ impl Pool {
         }
     }
 
-    fn number(&self, peer: Peer) -> u32 {
+    fn number(&self, mut peer: Peer) -> u32 {
+        if let Peer::Member(member) = &mut peer
+            && self.prompt
+        {
+            member.forget_what_is_done_with();
+        }
         if let Some(number) = self.peers.read().unwrap().numbers.get(&peer) {
             return *number;
         }
@@ -335,7 +181,8 @@ impl Pool {
                 circle.heard_from(HEARD, *other);
             });
             let surroundings = near(&others[..others.len().min(LIST_LEN)]);
-            state.0[*who] = self.number(Peer::Member(Member::new(circle, &surroundings)));
+            circle.joined(&surroundings);
+            state.0[*who] = self.number(Peer::Member(Member::new(circle)));
         }
         state
     }
@@ -358,6 +205,7 @@ impl Pool {
             Step::Fail { who } => next.0[who] = 0,
             Step::Meet { who } => next.0[who] = self.number(self.meet(state, who)),
             Step::Join { who, through } => next.0[who] = self.number(self.look_up_place(state, who, through)?),
+            Step::Talk { who, about: Talk::Hear, .. } if self.prompt => next.0[who] = self.hear_and_ping(state, who),
             Step::Talk { who, whom, about } => {
                 let from = self.from(who, whom);
                 let key = (state.0[who], state.0[whom], from, about);
@@ -380,23 +228,61 @@ impl Pool {
     fn talk(&self, one: &Peer, other: &Peer, from: Place, about: Talk) -> (Peer, Peer) {
         let (mut one, mut other) = (one.clone(), other.clone());
         let (whom, back) = (contact(from), contact((self.places - from) % self.places));
-        let lives = other != Peer::Out;
         match (&mut one, about) {
             (Peer::Member(member), Talk::Hear) => member.hear(),
             (Peer::Member(member), Talk::Consult) => match &mut other {
+                Peer::Member(other) if self.prompt => {
+                    let near = other.circle.near(back.id, NAMES).without(|contact| *contact == back);
+                    member.answer = Some((whom, self.heard_at(&near, from)));
+                }
                 Peer::Member(other) => member.answer = Some((whom, self.heard_at(&other.answer(back), from))),
                 Peer::Joining(..) => {}
                 Peer::Out => member.pinged(whom, false),
             },
-            (Peer::Member(member), Talk::Ping) => {
-                member.pinged(whom, lives);
-                if let Peer::Member(other) = &mut other {
-                    other.heard_of(back);
+            (Peer::Member(member), Talk::Ping) => match &mut other {
+                Peer::Member(other) => {
+                    member.pinged(whom, true);
+                    if !self.prompt {
+                        other.heard_of(back);
+                    }
                 }
-            }
+                Peer::Joining(..) => member.refused(whom),
+                Peer::Out => member.pinged(whom, false),
+            },
+            (Peer::Member(member), Talk::Notice) => match &other {
+                Peer::Member(other) if other.circle.contacts().any(|contact| contact == back) => {
+                    member.pinged(whom, true);
+                }
+                Peer::Member(_) | Peer::Joining(..) | Peer::Out => {}
+            },
             (Peer::Out | Peer::Joining(..), _) => unreachable!("only members talk"),
         }
         (one, other)
+    }
+
+    /// The answer arrives, and everybody named in it who is not known yet is pinged.
+    fn hear_and_ping(&self, state: State, who: Place) -> u32 {
+        let views = self.views(state);
+        let standings = std::array::from_fn(|from| {
+            let view = views[(who + from) % self.places];
+            u8::from(view.is_member) + 2 * u8::from(view.is_joining)
+        });
+        let key = (state.0[who], standings);
+        if let Some(number) = self.heard.read().unwrap().get(&key) {
+            return *number;
+        }
+        let Peer::Member(mut member) = (*self.peer(state, who)).clone() else { unreachable!("only members hear") };
+        member.hear();
+        for whom in member.hearsay.clone() {
+            match &*self.peer(state, (who + place_of(&whom)) % self.places) {
+                Peer::Member(_) => member.pinged(whom, true),
+                Peer::Joining(..) => member.refused(whom),
+                Peer::Out => member.pinged(whom, false),
+            }
+        }
+        let number = self.number(Peer::Member(member));
+        self.heard.write().unwrap().insert(key, number);
+        number
     }
 
     /// `peer/joining`: everybody is asked whether it lives, and what was said on the way is adopted.
@@ -405,49 +291,54 @@ impl Pool {
         let Peer::Joining(circle, arrival) = &*peer else { unreachable!("only joining peers meet others") };
         let (mut circle, mut arrival) = (circle.clone(), arrival.clone());
         for whom in arrival.to_meet().clone() {
-            let lives = *self.peer(state, (who + place_of(&whom)) % self.places) != Peer::Out;
+            let lives = matches!(*self.peer(state, (who + place_of(&whom)) % self.places), Peer::Member(_));
             if lives && circle.heard_of(whom) {
                 circle.heard_from(HEARD, whom);
             }
             arrival.met(whom);
         }
-        if circle.predecessor().is_none() {
-            return Peer::Out;
-        }
-        Peer::Member(Member::new(circle, arrival.surroundings()))
+        if circle.joined(arrival.surroundings()) { Peer::Member(Member::new(circle)) } else { Peer::Out }
     }
 
     /// `peer/joining` and `peer/search`: the way in, which nothing interrupts here.
     fn look_up_place(&self, state: State, who: Place, through: Place) -> Option<Peer> {
-        let mut lookup = Lookup::new(Geometry::Ring, contact(0).id, 1);
+        let me = contact(0).id;
+        let mut lookup = Lookup::new(Geometry::Ring, me, 1);
         let first = contact(self.from(who, through));
         lookup.hear_of(first);
-        let mut arrival = Arrival::at(first);
-        let ask = |whom: Contact, has_arrived: bool| {
-            let from = place_of(&whom);
-            let me = contact(self.places - from);
-            match &*self.peer(state, (who + from) % self.places) {
-                Peer::Member(member) if has_arrived => {
-                    let near = member.circle.near(me.id, NAMES).without(|contact| *contact == me);
-                    Some(self.heard_at(&near, from))
+        let (mut arrival, mut told_all, mut step_back) = (Arrival::of(me).at(first), None, false);
+        loop {
+            // One hop at a time nobody else is known: the last who answered is asked for all it knows.
+            let step = if step_back { Way::Done } else { lookup.next_step() };
+            let (whom, for_all) = match (step, lookup.nearest_answered()) {
+                (Way::Ask(whom), _) => (whom, false),
+                (Way::Done, found) if (told_all == found || !self.care.asks_for_all) && !step_back => break,
+                (Way::Done, found) => (found?, true),
+                (Way::Wait, _) => unreachable!("all have answered"),
+            };
+            let near = self.ask_the_way(state, who, whom, for_all);
+            step_back = near.is_none();
+            match near {
+                Some(near) => {
+                    lookup.answered(whom.id, &near.contacts);
+                    if (for_all || !near.following().is_empty()) && lookup.nearest_answered() == Some(whom) {
+                        told_all = Some(whom);
+                    }
+                    arrival.hear(whom.id, &near);
                 }
-                Peer::Member(member) => Some(self.heard_at(&member.show_the_way(me), from)),
-                Peer::Out | Peer::Joining(..) => None,
+                None => lookup.failed(whom.id),
             }
-        };
-        while let Way::Ask(whom) = lookup.next_step() {
-            let answer = ask(whom, false).map(|near| (whom, near)).or_else(|| {
-                // One hop at a time nobody else is known: the last who answered is asked for all it knows.
-                lookup.failed(whom.id);
-                let last = lookup.nearest_answered()?;
-                Some((last, ask(last, true)?))
-            });
-            let (from, near) = answer?;
-            lookup.answered(from.id, &near.contacts);
-            arrival.hear(near);
         }
-        lookup.nearest_answered()?;
-        arrival.meet(|heard| heard.into_iter().take(self.meets).collect());
+        arrival.meet(|heard| heard.into_iter().take(self.care.meets).collect());
         Some(Peer::Joining(stranger(), arrival))
+    }
+
+    /// Where the search of `who` goes on or ends, or all that is known near it; none from the silent, and who is joining.
+    fn ask_the_way(&self, state: State, who: Place, whom: Contact, for_all: bool) -> Option<Near> {
+        let from = place_of(&whom);
+        let joiner = contact(self.places - from);
+        let Peer::Member(member) = &*self.peer(state, (who + from) % self.places) else { return None };
+        let near = if for_all { member.circle.near_newcomer(joiner.id, NAMES) } else { member.show_the_way(joiner) };
+        Some(self.heard_at(&near.without(|contact| *contact == joiner), from))
     }
 }

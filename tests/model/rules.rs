@@ -1,6 +1,6 @@
 //! What must be true of a ring, and which deaths it need not survive.
 
-use super::ring::{LIST_LEN, MAX_PLACES, Place, View};
+use super::member::{LIST_LEN, MAX_PLACES, Place, View};
 
 /// Which peers may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,8 @@ fn members(views: &Views) -> usize {
 }
 
 fn has_a_live_successor(views: &Views, places: usize, who: Place) -> bool {
-    absolute(views[who].list, who, places).any(|next| lives(views, next))
+    // Who joins is nobody's successor yet, though it may have been, and be still in lists: it died in between.
+    absolute(views[who].list, who, places).any(|next| views[next].is_member)
 }
 
 /// Each member has a living one in its list, unless it is alone.
@@ -63,21 +64,14 @@ pub fn all_have_a_live_successor(views: &Views, places: usize) -> bool {
 fn all_are_attached(views: &Views, places: usize) -> bool {
     let attached = |who: Place| {
         let view = views[who];
-        absolute(view.contacts | view.named, who, places).any(|next| lives(views, next))
+        absolute(view.contacts | view.named, who, places).any(|next| views[next].is_member)
     };
     all_have_a_live_successor(views, places) && (0..places).filter(|who| views[*who].is_joining).all(attached)
 }
 
 /// At least r + 1 members are skipped by no member's list, nor by what it is going to be.
 pub fn has_enough_principals(views: &Views, places: usize) -> bool {
-    let skipped_by = |who: Place, list: u8| {
-        let reach = u8::BITS as usize - list.leading_zeros() as usize;
-        (1..reach).filter(move |from| list >> from & 1 == 0).map(move |from| (who + from) % places)
-    };
-    let skips = |who: Place| {
-        let View { list, promised, .. } = views[who];
-        skipped_by(who, list).chain(skipped_by(who, list | promised))
-    };
+    let skips = |who: Place| absolute(views[who].skips, who, places);
     let mut skipped = [false; MAX_PLACES];
     (0..places).filter(|who| lives(views, *who)).flat_map(skips).for_each(|place| skipped[place] = true);
     (0..places).filter(|place| views[*place].is_member && !skipped[*place]).count() > LIST_LEN

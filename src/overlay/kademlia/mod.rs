@@ -330,10 +330,11 @@ impl Overlay for Kademlia {
         Vec::new()
     }
 
-    fn joined(&mut self, now: Moment, _near_us: &Near) {
+    fn joined(&mut self, now: Moment, _near_us: &Near) -> bool {
         self.now = now;
         self.begin(now);
         self.refresh_all(now);
+        true
     }
 
     fn contradict(&mut self, _now: Moment, _asker: Id) -> Vec<Contact> {

@@ -132,16 +132,23 @@ impl Circle {
     /// It is silent for good. True if it was a contact.
     pub fn lost(&mut self, id: Id) -> bool {
         let distance = self.me.clockwise_to(id);
+        // Should it come back, others may have come before it.
+        self.said.cut_before(|contact| contact.id == id);
         let list_len = self.tuning.list_len;
         let full_to = self.entries.keys().nth(list_len - 1).copied();
         if self.entries.remove(&distance).is_none() {
             return false;
         }
-        if full_to.is_some_and(|last| distance <= last)
-            && let Some(last) = self.entries.keys().take(list_len - 1).next_back()
+        // The list is shorter now, until the next round: a finger does not fill the gap, nor what was said before. And where
+        // more were known than the list holds, nobody tells us who has come since: those left may not be all.
+        let in_list = if full_to.is_some_and(|last| distance <= last) { list_len - 1 } else { list_len };
+        if full_to.is_some()
+            && let Some(last) = self.entries.keys().take(in_list).next_back()
         {
-            // The list is shorter now, until the next round: a finger does not fill the gap.
             self.reach = self.reach.min(*last);
+            let (me, reach) = (self.me, self.reach);
+            self.said.cut_before(|contact| me.clockwise_to(contact.id) > reach);
+            self.said.everybody = false;
         }
         true
     }
@@ -183,11 +190,23 @@ impl Circle {
         doubtful
     }
 
-    /// We have joined, and were told who is near us.
-    pub fn joined(&mut self, near_us: &Near) {
+    /// We were told who is near us, and all of them were asked. False if none answered of those who follow: whoever
+    /// does may be nearer than all whom we know, so we have not joined.
+    pub fn joined(&mut self, near_us: &Near) -> bool {
+        let following = near_us.following();
+        if self.entries.len() == 0 || !(following.is_empty() || following.iter().any(|contact| self.knows(contact))) {
+            return false;
+        }
         self.reach = Id::ZERO;
-        self.said = near_us.only_following();
+        let mut said = near_us.only_following();
+        said.cut_before(|contact| !self.knows(contact));
+        self.said = said;
         self.extend_reach();
+        true
+    }
+
+    fn knows(&self, contact: &Contact) -> bool {
+        self.entries.contains_key(&self.me.clockwise_to(contact.id))
     }
 
     /// `asker` consults us as its first successor. Contacts that contradict it: those in between.
@@ -224,6 +243,11 @@ impl Circle {
     /// The predecessor: the last who answered, going clockwise.
     pub fn predecessor(&self) -> Option<&Entry> {
         self.entries.values().rev().find(|entry| entry.heard.is_some())
+    }
+
+    /// What our first successor said last of those who follow, as far as they were not lost since.
+    pub fn said_to_follow(&self) -> &[Contact] {
+        self.said.following()
     }
 
     /// Who is before us is known, and not only who was named at the start.
@@ -285,7 +309,7 @@ impl Circle {
         // The first is listed even when nobody has told us of any that follow: where all were told nothing, as in a ring
         // of three that has lost the others, nobody's list would ever grow again.
         let first = self.entries.keys().next().copied();
-        let listed = |distance: Id| distance <= self.reach || Some(distance) == first;
+        let listed = |distance: Id| distance <= self.reach || first.is_some_and(|first| distance <= first);
         let gapless = match () {
             () if offset >= before_me => {
                 contacts.iter().map(distance).take_while(|d| *d >= offset || listed(*d)).count()
@@ -302,6 +326,14 @@ impl Circle {
         let full_circle = listed(offset) && self.entries.keys().next_back() == Some(&offset);
         let everybody = self.entries.len() <= self.tuning.list_len && (full_circle || self.reach == Id::MAX);
         Near { contacts, gapless, everybody }
+    }
+
+    /// The same for who wants to join at this id. We may know it from before it died, and not have noticed: it is no
+    /// successor that asks us as its predecessor, and wants to know all who follow.
+    pub fn near_newcomer(&self, id: Id, count: usize) -> Near {
+        let mut without = self.clone();
+        without.lost(id);
+        without.near(id, count)
     }
 
     /// Everybody, with what each is to me.

@@ -189,6 +189,10 @@ impl Overlay for Ring {
         self.circle.near(key, count)
     }
 
+    fn near_newcomer(&self, id: Id, count: usize) -> Near {
+        self.circle.near_newcomer(id, count)
+    }
+
     fn next_hop(&self) -> Option<Vec<Contact>> {
         if self.circle.tuning.fingers > 0 {
             return None;
@@ -212,9 +216,9 @@ impl Overlay for Ring {
         self.circle.consulted(from, near_us)
     }
 
-    fn joined(&mut self, now: Moment, near_us: &Near) {
+    fn joined(&mut self, now: Moment, near_us: &Near) -> bool {
         self.range_known_at = now + RANGE_KNOWN_AFTER;
-        self.circle.joined(near_us);
+        self.circle.joined(near_us)
     }
 
     fn contradict(&mut self, now: Moment, asker: Id) -> Vec<Contact> {
@@ -426,7 +430,7 @@ mod tests {
     #[test]
     fn peers_that_were_all_told_nothing_find_that_they_are_all() {
         let mut rings = [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])].map(|(me, others)| ring(me, &others));
-        rings.iter_mut().for_each(|ring| ring.joined(NOW, &Near::default()));
+        assert!(rings.iter_mut().all(|ring| ring.joined(NOW, &Near::default())));
         assert!(rings.iter().all(|ring| ring.lifeline().len() == 1), "so short after their neighbours have died");
         for who in [0, 1, 2, 0, 1, 2] {
             let (me, next) = (rings[who].me, (who + 1) % 3);
@@ -435,6 +439,46 @@ mod tests {
             rings[who].consulted(next, &said);
         }
         assert!(rings.iter().all(|ring| ring.lifeline().len() == 2));
+    }
+
+    fn following(numbers: &[u8], everybody: bool) -> Near {
+        let contacts: Vec<Contact> = numbers.iter().copied().map(contact).collect();
+        Near { gapless: contacts.len(), contacts, everybody }
+    }
+
+    #[test]
+    fn what_was_said_of_those_after_the_dead_does_not_hold_when_they_come_back() {
+        let mut ring = ring(0, &[1]);
+        ring.joined(NOW, &Near::default());
+        ring.consulted(Id::numbered(1), &following(&[5, 9], true));
+        ring.lost(NOW, Id::numbered(5));
+        [5, 9].iter().for_each(|number| ring.heard_from(NOW, contact(*number)));
+        assert_eq!(numbers(&ring.lifeline()), [1], "2 may have come before 5 did");
+        ring.consulted(Id::numbered(1), &following(&[5, 9], true));
+        assert_eq!(numbers(&ring.lifeline()), [1, 5, 9]);
+    }
+
+    #[test]
+    fn who_knew_more_than_its_list_holds_does_not_take_those_left_for_all() {
+        let mut ring = ring(0, &(1..=17).collect::<Vec<u8>>());
+        ring.lost(NOW, Id::numbered(17));
+        assert!(!ring.near(Id::numbered(200), 24).everybody);
+        assert_eq!(ring.lifeline().len(), 16);
+    }
+
+    #[test]
+    fn who_joins_where_it_was_before_is_told_of_those_who_follow() {
+        let ring = ring(9, &[14, 19, 2, 5]);
+        let told = |near: Near| numbers(near.without(|contact| contact.id == Id::numbered(14)).following());
+        assert_eq!(told(ring.near(Id::numbered(14), 3)), [0; 0], "a successor wants to know who is before us");
+        assert_eq!(told(ring.near_newcomer(Id::numbered(14), 3)), [19, 2]);
+    }
+
+    #[test]
+    fn nobody_joins_before_those_of_whom_none_has_answered() {
+        let joins = |heard: &[u8]| ring(0, heard).joined(NOW, &following(&[1, 2], false));
+        assert!(!joins(&[9]), "somebody else may be nearer than 9");
+        assert!(joins(&[2, 9]) && !joins(&[]));
     }
 
     #[test]
