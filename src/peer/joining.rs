@@ -353,7 +353,13 @@ mod tests {
         };
         let [knock] = &sent(&mut peer)[..] else { panic!("it knocks once") };
         let reply = |transaction: &[u8], body: Body| {
-            let message = Message { transaction: transaction.to_vec(), leaving: false, program: Program::Keeper, body };
+            let message = Message {
+                transaction: transaction.to_vec(),
+                leaving: false,
+                program: Program::Keeper,
+                reached_at: None,
+                body,
+            };
             Input::Datagram { from: known, bytes: message.encode(known) }
         };
         peer.handle(Moment::START, reply(&knock.transaction, Body::Refusal(krpc::Refusal::busy())));
@@ -380,7 +386,13 @@ mod tests {
         for output in outputs(&mut peer) {
             let Output::Send { to, bytes } = output else { continue };
             let Message { transaction, .. } = Message::decode(&bytes).unwrap();
-            let message = Message { transaction, leaving: false, program: Program::Keeper, body: bodies.remove(0) };
+            let message = Message {
+                transaction,
+                leaving: false,
+                program: Program::Keeper,
+                reached_at: None,
+                body: bodies.remove(0),
+            };
             peer.handle(Moment::START, Input::Datagram { from: to, bytes: message.encode(to) });
         }
         let way = |output: &Output| matches!(output, Output::Send { to, .. } if *to == known[1]);
