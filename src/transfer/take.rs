@@ -93,7 +93,7 @@ pub fn take(
         changed: Condvar::new(),
     };
     if let Some(partial) = found {
-        taking.begin_with(partial);
+        taking.begin_in(&mut taking.state(), partial);
     }
     taking.run(holders, wanted)
 }
@@ -279,16 +279,17 @@ impl<'t> Taking<'t> {
         let content = self.order.content;
         read_into(line, &mut list, chunk_count(content.len_bytes) * Content::HASH_LEN as u64, &self.exchange.downlink)?;
         let pieces = Pieces::from_bytes(content, &list).ok_or(MoveError::Damaged)?;
-        if let Some(found) = &self.state().found {
+        let mut state = self.state();
+        if let Some(found) = &state.found {
             return Ok(found.partial.clone());
         }
+        // Nobody else meanwhile: who finds it locked waits for the lock in vain.
         let partial = Arc::new(Partial::open(&self.place, &pieces)?);
-        Ok(self.begin_with(partial))
+        Ok(self.begin_in(&mut state, partial))
     }
 
     /// From now on this is filled, unless another is already.
-    fn begin_with(&self, partial: Arc<Partial>) -> Arc<Partial> {
-        let mut state = self.state();
+    fn begin_in(&self, state: &mut State<'t>, partial: Arc<Partial>) -> Arc<Partial> {
         let found = state.found.get_or_insert_with(|| {
             self.running.add(partial.have().iter().map(|index| partial.pieces().chunk_len(index)).sum());
             let swarm = Swarm::new(partial.have(), chunk_size(self.order.content.len_bytes), self.order.seed);
