@@ -183,3 +183,27 @@ fn percentile<T: Ord + Copy + Default>(values: &mut [T], share: f64) -> T {
     let at = (values.len() as f64 * share) as usize;
     values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn columns_of_a_table_have_names_of_their_own() {
+        let names = [
+            Name::PathLength,
+            Name::MassFailure,
+            Name::Churn,
+            Name::Bamboo,
+            Name::LoadBalance,
+            Name::Partition,
+            Name::FlashCrowd,
+            Name::Hostile,
+        ];
+        for name in names {
+            let Table { title, columns, .. } = table(name, Order { seed: 1, effort: 1.0 });
+            assert_eq!(columns.iter().collect::<BTreeSet<_>>().len(), columns.len(), "{title}: {columns:?}");
+        }
+    }
+}
