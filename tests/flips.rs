@@ -29,7 +29,7 @@ const FRAMES: u64 = 400;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The same for lines that are whole.
 const SOON: Duration = Duration::from_secs(30);
-/// Most bytes that one flipped bit may cost: the file once more, its list, and what is said.
+/// Most bytes that a flipped bit may cost, for each holder that gives it: the file once more, its list, and what is said.
 const MOST_WASTED: u64 = MOST_BYTES + 16 * 32 + 4 * FRAMES;
 /// Files that are worked on at once: most of the time goes into waiting for the disk.
 const AT_ONCE: usize = 4;
@@ -283,13 +283,14 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, flipped: bool, given_up: usize, wasted: u64) {
+    /// `wrong`: at how many holders a bit is.
+    fn count(&mut self, flipped: bool, wrong: usize, given_up: usize, wasted: u64) {
         self.transfers += 1;
         self.flipped += usize::from(flipped);
         self.given_up += given_up;
         self.wasted += wasted;
         self.most_wasted = self.most_wasted.max(wasted);
-        assert!(wasted <= MOST_WASTED, "{wasted} bytes for one bit");
+        assert!(wasted <= wrong as u64 * MOST_WASTED, "{wasted} bytes for a bit at {wrong}");
     }
 
     fn add(&mut self, other: Tally) {
@@ -351,7 +352,7 @@ fn take_flipped(held: &Held, chance: &mut Chance, tally: &mut Tally) {
     let mut take = |first, flip| {
         let taken = held.take(first, flip);
         assert_eq!(taken.outcome, Ok(()), "{}: two of three are good, {flip:?}", held.seed);
-        tally.count(taken.flipped, taken.given_up, taken.sent.saturating_sub(good.sent));
+        tally.count(taken.flipped, 1, taken.given_up, taken.sent.saturating_sub(good.sent));
         taken
     };
     for at in 0..4 * HOLDERS {
@@ -389,7 +390,7 @@ fn take_damaged(held: &Held, chance: &mut Chance, tally: &mut Tally) {
             }
             // Where nothing arrived, nothing was got in vain that something better was there for.
             let wasted = if damaged < HOLDERS { taken.sent.saturating_sub(good.sent) } else { 0 };
-            tally.count(true, taken.given_up, wasted);
+            tally.count(true, damaged, taken.given_up, wasted);
         }
     }
 }
@@ -439,7 +440,7 @@ fn put_flipped(keeper: &Store, keeper_dir: &Path, held: &Held, chance: &mut Chan
         are_right(keeper_dir);
         forget_all();
         let wasted = (sent_first + sent).saturating_sub(sent_good);
-        tally.count(flipped, 0, wasted);
+        tally.count(flipped, 1, 0, wasted);
     }
 }
 
