@@ -276,3 +276,28 @@ fn a_departure_right_after_the_start_tells_the_right_successors() {
         assert_eq!(seven.news(), left, "seed {seed}");
     }
 }
+
+#[test]
+fn a_store_right_after_a_departure_right_after_the_start_takes_every_step() {
+    for seed in 0..200 {
+        let weather = Weather { delay: Delay::Exponential(Duration::from_millis(1)), ..Weather::default() };
+        let mut world = World::new(seed, weather).classic().keep_news().unchecked();
+        for (number, successors) in SEVEN {
+            world.init(number, &successors);
+        }
+        world.run_for(SECOND / 25);
+        let mut seven = Seven { world };
+        let quit = seven.world.quit(seven.at(9));
+        let step = SECOND / 100;
+        let gone = seven.world.run_while(SECOND, step, |world| world.record(quit).answer.is_none());
+        assert!(gone, "seed {seed}");
+        seven.news();
+        let store = seven.world.store(seven.at(8), "2067", 1000);
+        assert!(seven.world.run_while(SECOND, step, |world| world.record(store).answer.is_none()), "seed {seed}");
+        let forwarded = |number: u8| (number, News::StoreForwarded(name("2067")));
+        let is_step = |(_, news): &(u8, News)| matches!(news, News::StoreForwarded(_) | News::StoreAccepted(_));
+        let told: Vec<(u8, News)> = seven.news().into_iter().filter(is_step).collect();
+        let steps = [forwarded(8), forwarded(14), (19, News::StoreAccepted(name("2067")))];
+        assert_eq!(told, steps, "seed {seed}");
+    }
+}

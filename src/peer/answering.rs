@@ -136,13 +136,15 @@ impl Peer {
             }
             Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
             _ if self.standing == Standing::Joining => Err(Refusal::busy()),
-            Question::FindNode { errand: Some(Errand::Store(ref name) | Errand::Request(ref name)), .. }
+            Question::FindNode { target, errand: Some(Errand::Store(ref name) | Errand::Request(ref name)) }
                 if self.standing == Standing::Member
                     && !self.overlay.knows_its_range(now)
+                    && self.overlay.owns(target)
                     && self.shelf.named(name).is_none() =>
             {
-                // It will be asked again, and know then. Who holds the file says so at once: others may have died.
-                return;
+                // It will be asked again, and know then: whoever else is before us makes our range smaller, not larger.
+                // Who holds the file says so at once: others may have died.
+                return self.ask_for_our_range(now);
             }
             Question::FindNode { target, errand } => {
                 if target == asker.id && !read_only && self.overlay.contact(asker.id) == Some(asker) {

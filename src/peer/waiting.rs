@@ -12,9 +12,25 @@ impl Peer {
         let waits = member && command.is_about_places() && !self.overlay.knows_its_range(now);
         if waits && self.waiting.len() < MAX_WAITING {
             self.waiting.push((ticket, command));
+            self.ask_for_our_range(now);
             return None;
         }
         Some(command)
+    }
+
+    /// Somebody waits until it is known what is ours: whoever seems to be before us is asked whether somebody is between,
+    /// whoever comes after us who follows. In Kademlia a lookup is under way that tells.
+    pub(super) fn ask_for_our_range(&mut self, now: Moment) {
+        if self.overlay.geometry() != Geometry::Ring {
+            return;
+        }
+        let neighbours: BTreeSet<Contact> = self.overlay.watcher().into_iter().chain(self.overlay.shown()).collect();
+        for neighbour in neighbours {
+            let asked = |why: &Why| matches!(why, Why::Consult(contact) if *contact == neighbour);
+            if !self.rpc.reasons().any(asked) {
+                self.consult(now, neighbour);
+            }
+        }
     }
 
     pub(super) fn start_waiting(&mut self, now: Moment) {

@@ -174,6 +174,10 @@ impl Circle {
 
     /// `from` told us who is near us. Contacts it should have named, did they live for it.
     pub fn consulted(&mut self, from: Id, near_us: &Near) -> Vec<Contact> {
+        // Our predecessor, asked whom it knows near us, names nobody between.
+        let behind = |id: Id| self.me.clockwise_to(id);
+        let is_before_us = self.predecessor().is_some_and(|before| before.contact.id == from);
+        self.predecessor_known |= is_before_us && near_us.contacts.iter().all(|other| behind(other.id) <= behind(from));
         if self.successors().next().is_none_or(|first| first.contact.id != from) {
             return Vec::new();
         }
