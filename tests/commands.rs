@@ -6,7 +6,8 @@ use common::network::{Network, objects};
 use common::{SOON, eventually, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 #[test]
 fn a_file_goes_in_at_one_peer_and_comes_out_at_another() {
@@ -325,43 +326,92 @@ fn ctrl_c_ends_a_command_and_leaves_nothing_behind() {
     network.is_clean();
 }
 
-#[test]
-fn a_request_that_was_ended_goes_on_where_it_stopped() {
-    let network = Network::of(&[
-        "init 2 4 5 1 --replicas 1",
-        "init 4 5 2 1 --replicas 1 --limit-down 4M",
-        "init 5 2 4 1 --replicas 1",
-    ]);
-    let bytes = noise(16 << 20, 1);
-    // One that peer 4 does not keep itself.
-    let name = (0..).map(|at| format!("{at}.bin")).find(|name| {
-        network.write(name, &bytes);
-        !network.p2p(&["store", name, "--peer", "2"]).with(0)[0].contains("   peer 4   ")
-    });
-    let name = name.unwrap();
-    let ask = || network.command(&["request", &name, "-o", "got", "--json"]);
-    let come = |out: &Path| -> Vec<u64> {
+/// Peer 4 takes its time with a file of 16 MiB that only one of the others keeps.
+struct Slow {
+    network: Network,
+    name: String,
+    bytes: Vec<u8>,
+    keeper: u8,
+}
+
+impl Slow {
+    fn stored() -> Slow {
+        let network = Network::of(&[
+            "init 2 4 5 1 --replicas 1",
+            "init 4 5 2 1 --replicas 1 --limit-down 4M",
+            "init 5 2 4 1 --replicas 1",
+        ]);
+        let bytes = noise(16 << 20, 1);
+        for at in 0.. {
+            let name = format!("{at}.bin");
+            network.write(&name, &bytes);
+            let told = network.p2p(&["store", &name, "--peer", "2"]).with(0).remove(0);
+            if let Some(keeper) = [2, 5].into_iter().find(|peer| told.contains(&format!("   peer {peer}   "))) {
+                return Slow { network, name, bytes, keeper };
+            }
+        }
+        unreachable!("one of three is not always peer 4")
+    }
+
+    fn ask(&self) -> Command {
+        self.network.command(&["request", &self.name, "-o", "got", "--json"])
+    }
+
+    /// How many bytes have come, each time that it was told.
+    fn come(out: &Path) -> Vec<u64> {
         let lines: Vec<String> = fs::read_to_string(out).unwrap().lines().map(str::to_owned).collect();
         objects(&lines).iter().filter_map(|object| object["bytes"].as_u64()).collect()
-    };
-    let (mut child, out, err) = network.begin(ask(), None);
-    let before = eventually(SOON, "some of it comes", || come(&out).last().copied().filter(|bytes| *bytes > 2 << 20));
+    }
+
+    /// Asks, until more than 2 MiB have come.
+    fn begin(&self) -> (Child, PathBuf, u64) {
+        let (child, out, err) = self.network.begin(self.ask(), None);
+        let enough = |bytes: &u64| *bytes > 2 << 20;
+        let before = eventually(SOON, "some of it comes", || Slow::come(&out).last().copied().filter(enough));
+        (child, err, before)
+    }
+
+    /// Asks again: it does not begin anew.
+    fn goes_on(&self, before: u64) {
+        // The peer has noticed that nobody waits, and let go of it.
+        let kept = self.network.here.join(".p2p-got");
+        let part = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path());
+        let part = part.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "part")).unwrap();
+        eventually(SOON, "the peer stops", || fs::File::open(&part).unwrap().try_lock().ok());
+        let (mut child, out, _) = self.network.begin(self.ask(), None);
+        let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0));
+        assert!(Slow::come(&out)[0] >= before, "{before} bytes were there, and it began with {:?}", Slow::come(&out));
+        assert!(self.network.read("got") == self.bytes);
+        self.network.is_clean();
+    }
+}
+
+#[test]
+fn a_request_that_was_ended_goes_on_where_it_stopped() {
+    let slow = Slow::stored();
+    let (mut child, err, before) = slow.begin();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(130));
     assert!(fs::read_to_string(err).unwrap().contains("what has arrived is kept"));
+    slow.goes_on(before);
+}
 
-    // The peer has noticed that nobody waits, and let go of it.
-    let kept = network.here.join(".p2p-got");
-    let part = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path());
-    let part = part.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "part")).unwrap();
-    eventually(SOON, "the peer stops", || fs::File::open(&part).unwrap().try_lock().ok());
-    let (mut child, out, _) = network.begin(ask(), None);
-    let status = eventually(SOON, "it ends", || child.try_wait().unwrap());
-    assert_eq!(status.code(), Some(0));
-    assert!(come(&out)[0] >= before, "{before} bytes were there, and it began with {:?}", come(&out));
-    assert!(network.read("got") == bytes);
-    network.is_clean();
+#[test]
+fn a_request_whose_only_keeper_died_goes_on_when_that_is_back() {
+    let mut slow = Slow::stored();
+    let (mut child, err, before) = slow.begin();
+    let keeper = slow.network.ring.take(slow.keeper);
+    keeper.signal(Signal::KILL);
+    let status = eventually(SOON * 2, "it ends", || child.try_wait().unwrap());
+    assert_ne!(status.code(), Some(0));
+    assert!(fs::read_to_string(err).unwrap().contains("what has arrived is kept"));
+
+    drop(keeper);
+    slow.network.start(&format!("join {} 4 1 --replicas 1", slow.keeper));
+    slow.network.ring[slow.keeper].wait_for("Join request has been accepted", SOON);
+    slow.goes_on(before);
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn end(code: u8) -> ! {
     bars::close();
     keys::restore_echo();
     if passing::end_all() {
-        show::aside("what has arrived is kept: the same command goes on there");
+        show::kept();
     }
     process::exit(code.into())
 }

@@ -1,5 +1,5 @@
 //! Files that are there only while a command runs, where nobody else can read them. What has arrived of a single file when
-//! the command is ended stays, for the next command that wants it.
+//! the command is ended or fails stays, for the next command that wants it.
 
 use rustix::process::geteuid;
 use std::collections::BTreeSet;
@@ -29,7 +29,9 @@ static PASSING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 pub struct Passing {
     path: PathBuf,
     /// Held as long as we use it, where others may come after us.
-    _lock: Option<File>,
+    lock: Option<File>,
+    /// It is left to them.
+    stays: bool,
 }
 
 impl Passing {
@@ -41,7 +43,7 @@ impl Passing {
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     passing.insert(path.clone());
-                    return Ok(Passing { path, _lock: None });
+                    return Ok(Passing { path, lock: None, stays: false });
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -67,7 +69,13 @@ impl Passing {
             return Passing::within(folder);
         }
         passing.insert(path.clone());
-        Ok(Passing { path, _lock: Some(lock) })
+        Ok(Passing { path, lock: Some(lock), stays: false })
+    }
+
+    /// Ends its use where that came to nothing: what is worth going on with stays. True: there is some.
+    pub fn leave(mut self) -> bool {
+        self.stays = self.lock.is_some() && is_worth(&self.path);
+        self.stays
     }
 
     /// Where a file of this name is in it.
@@ -92,8 +100,10 @@ impl Drop for Passing {
     fn drop(&mut self) {
         let mut passing = PASSING.lock().unwrap_or_else(PoisonError::into_inner);
         passing.remove(&self.path);
-        // Nobody is left to tell.
-        let _ = fs::remove_dir_all(&self.path);
+        if !self.stays {
+            // Nobody is left to tell.
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -138,6 +148,11 @@ mod tests {
         DirBuilder::new().mode(0o700).create(&folder).unwrap();
         fs::write(folder.join("part"), "x").unwrap();
         assert!(Passing::beside(&target).unwrap().file("part").exists());
+        assert!(!Passing::beside(&target).unwrap().leave() && !folder.exists(), "nothing in it tells how much came");
+        let failed = Passing::beside(&target).unwrap();
+        fs::write(failed.file("part.have"), "x").unwrap();
+        assert!(failed.leave());
+        assert!(Passing::beside(&target).unwrap().file("part.have").exists(), "and it is not in use any more");
         DirBuilder::new().mode(0o755).create(dir.path().join(".p2p-b.pdf")).unwrap();
         assert!(Passing::beside(&dir.path().join("b.pdf")).is_err(), "others can read it");
     }

@@ -98,6 +98,11 @@ pub fn aside(line: &str) {
     eprintln!("{}", clean(line));
 }
 
+/// A request came to nothing, but has brought some of its file.
+pub fn kept() {
+    aside("what has arrived is kept: the same command goes on there");
+}
+
 /// `18.2 MB from peer 14`.
 pub fn fetched(name: &str, len_bytes: u64, from: &Who) -> String {
     format!("fetched {name}   {}   from peer {}", size(len_bytes), from.peer)
