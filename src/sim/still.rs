@@ -76,9 +76,15 @@ impl StillRing {
         })
     }
 
-    /// So many lookups of random keys, each by any living peer.
-    pub fn look_up_often(&mut self, lookups: usize, chance: &mut Chance) -> Vec<StillLookup> {
-        let lookup = |_| {
+    /// So many lookups of random keys, each by any living peer. Tells which share of them is done, 0 to 1.
+    pub fn look_up_often(
+        &mut self,
+        lookups: usize,
+        chance: &mut Chance,
+        mut tell: impl FnMut(f64),
+    ) -> Vec<StillLookup> {
+        let lookup = |at| {
+            tell(at as f64 / lookups as f64);
             let from = self.anybody(chance)?;
             Some(self.look_up(from, Id::hashed(&chance.bits().to_be_bytes())))
         };
@@ -155,7 +161,7 @@ mod tests {
         let mut ring = StillRing::new(1, peers, tuning);
         ring.kill(dead, &mut chance);
         let lookups = 500;
-        let looks = ring.look_up_often(lookups, &mut chance);
+        let looks = ring.look_up_often(lookups, &mut chance, |_| {});
         let hops: usize = looks.iter().map(|look| look.path_len).sum();
         (hops as f64 / lookups as f64, looks.iter().filter(|look| !look.right).count())
     }

@@ -10,8 +10,13 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{process, thread};
+
+/// How wide a column of numbers is at least, in characters.
+const NUMBER_WIDTH: usize = 6;
+/// How often a line tells how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// Which table.
 #[derive(Subcommand, Debug)]
@@ -90,33 +95,50 @@ pub fn run(name: TableName) -> ExitCode {
     if let Err(error) = ctrlc::set_handler(interrupted) {
         eprintln!("Ctrl-C will end this without a word: {error}");
     }
-    let Table { title, source, columns, lines } = table(name, Order { seed: args.seed, effort: args.effort });
+    let Table { title, source, columns, words, lines } = table(name, Order { seed: args.seed, effort: args.effort });
     let begun = Instant::now();
     let all = lines.len();
-    let mut printer = Printer { form, columns, widths: Vec::new() };
+    let mut printer = Printer { form, columns, words };
     printer.begin(&title, source);
     let mut aims: Vec<Aim> = Vec::new();
     let mut ready: BTreeMap<usize, (String, Computed)> = BTreeMap::new();
     let mut printed = 0;
+    let mut shares = vec![0.0; all];
     show_progress(&format!("0 of {all} lines"));
-    compute(lines, |at, label, computed| {
-        ready.insert(at, (label, computed));
-        clear_progress();
+    compute(lines, |at, told| {
+        match told {
+            Told::Share(share) => shares[at] = share,
+            Told::Done(label, computed) => {
+                shares[at] = 1.0;
+                ready.insert(at, (label, computed));
+                clear_progress();
+            }
+        }
         while let Some((label, computed)) = ready.remove(&printed) {
             printer.line(&label, &computed.cells);
             aims.extend(computed.aims);
             printed += 1;
         }
         if printed < all {
-            show_progress(&format!("{} of {all} lines", printed + ready.len()));
+            let done = shares.iter().sum::<f64>() / all as f64;
+            show_progress(&format!("{} of {all} lines, {:.0} %", printed + ready.len(), done * 100.0));
         }
     });
     printer.end(&aims, args.seed, begun.elapsed().as_secs_f64());
     if aims.iter().all(|aim| aim.reached) { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-/// Computes all lines on as many threads as there are cores; tells each when it is done, in any order.
-fn compute(lines: Vec<Line>, mut done: impl FnMut(usize, String, Computed)) {
+/// What is told of a line.
+enum Told {
+    /// How much of it has been computed, 0 to 1.
+    Share(f64),
+    /// Its label, and the line.
+    Done(String, Computed),
+}
+
+/// Computes all lines on as many threads as there are cores; tells of each how far it is and when it is done, in any
+/// order.
+fn compute(lines: Vec<Line>, mut tell: impl FnMut(usize, Told)) {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
     let queue = Mutex::new(lines.into_iter().enumerate());
     let (results, computed) = mpsc::channel();
@@ -126,24 +148,33 @@ fn compute(lines: Vec<Line>, mut done: impl FnMut(usize, String, Computed)) {
             scope.spawn(move || work(queue, &results));
         }
         drop(results);
-        computed.iter().for_each(|(at, label, computed)| done(at, label, computed));
+        computed.iter().for_each(|(at, told)| tell(at, told));
     });
 }
 
-fn work(queue: &Mutex<impl Iterator<Item = (usize, Line)>>, results: &Sender<(usize, String, Computed)>) {
+fn work(queue: &Mutex<impl Iterator<Item = (usize, Line)>>, results: &Sender<(usize, Told)>) {
+    let watched = io::stderr().is_terminal();
     loop {
         let next = queue.lock().expect("nobody panics while it is locked").next();
         let Some((at, line)) = next else { break };
         let label = line.label.clone();
+        let mut told = Instant::now();
         // Nobody listens any more where the program ends.
-        let _ = results.send((at, label, line.compute()));
+        let computed = line.compute(&mut |share| {
+            if watched && told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                let _ = results.send((at, Told::Share(share)));
+            }
+        });
+        let _ = results.send((at, Told::Done(label, computed)));
     }
 }
 
 struct Printer {
     form: Form,
     columns: Vec<&'static str>,
-    widths: Vec<usize>,
+    /// Which are words, and how wide.
+    words: &'static [(usize, usize)],
 }
 
 impl Printer {
@@ -153,7 +184,6 @@ impl Printer {
                 print(title);
                 print(source);
                 print("");
-                self.widths = self.columns.iter().map(|column| column.len().max(6)).collect();
                 print(&self.row(self.columns.iter().map(|column| (*column).to_owned())));
             }
             Form::Csv => print(&csv_row(self.columns.iter().map(|column| (*column).to_owned()))),
@@ -191,8 +221,14 @@ impl Printer {
         }
     }
 
+    /// Words at the left of their column, numbers at the right.
     fn row(&self, cells: impl Iterator<Item = String>) -> String {
-        let padded = cells.zip(&self.widths).map(|(cell, width)| format!("{cell:>width$}"));
+        let padded = cells.zip(&self.columns).enumerate().map(|(at, (cell, head))| {
+            match self.words.iter().find(|(column, _)| *column == at) {
+                Some((_, width)) => format!("{cell:<width$}", width = head.len().max(*width)),
+                None => format!("{cell:>width$}", width = head.len().max(NUMBER_WIDTH)),
+            }
+        });
         padded.collect::<Vec<String>>().join("  ")
     }
 }

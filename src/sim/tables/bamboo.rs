@@ -3,7 +3,7 @@
 use super::super::Weather;
 use super::super::churn::{Churn, Departure, Sessions};
 use super::restless::Restless;
-use super::{Cell, Computed, Line, Order, Table, aim};
+use super::{Cell, Computed, Line, Order, Table, Tell, aim};
 use crate::overlay::{Kind, RingTuning, Tuning};
 use std::time::Duration;
 
@@ -22,18 +22,19 @@ pub(super) fn table(order: Order) -> Table {
     let overlays = [("ring", Kind::Ring(RingTuning::DEFAULT)), ("kademlia", Kind::Kademlia(Tuning::default()))];
     let lines = MEDIANS.iter().flat_map(|minutes| overlays.map(|(name, kind)| (*minutes, name, kind)));
     let line = |(minutes, name, kind): (f64, &'static str, Kind)| {
-        Line::new(format!("{name}, {minutes} minutes"), move || line(order, minutes, name, kind))
+        Line::new(format!("{name}, {minutes} minutes"), move |tell| line(order, minutes, name, kind, tell))
     };
     Table {
         title: "1,000 peers, each death replaced at once, each peer looks up 0.1 keys a second".to_owned(),
         source: "Bamboo, USENIX 2004 (from notes): sessions of 47 min: at least 99.9 % consistent under 750 B/s; of 1.4 \
                  min: works under 900 B/s. All crash. \"Right\": it ended at the living owner.",
         columns: vec!["median session min", "overlay", "right %", "hops", "timeouts", "p50 ms", "p99 ms", "B/s a peer"],
+        words: &[(1, 8)],
         lines: lines.map(line).collect(),
     }
 }
 
-fn line(order: Order, minutes: f64, name: &str, kind: Kind) -> Computed {
+fn line(order: Order, minutes: f64, name: &str, kind: Kind, tell: Tell) -> Computed {
     let restless = Restless {
         seed: order.seed,
         peers: PEERS,
@@ -45,7 +46,7 @@ fn line(order: Order, minutes: f64, name: &str, kind: Kind) -> Computed {
         rate: RATE * PEERS as f64,
         lookups: order.samples(LOOKUPS),
     };
-    let lookups = restless.run();
+    let lookups = restless.run(tell);
     let right = 1.0 - lookups.failed as f64 / lookups.ended.max(1) as f64;
     let mut aims = Vec::new();
     if minutes == AIM_AT.0 {

@@ -3,7 +3,7 @@
 use super::super::Weather;
 use super::super::churn::{Churn, Departure};
 use super::restless::{Lookups, Restless};
-use super::{Cell, Computed, Line, Order, Table, aim};
+use super::{Cell, Computed, Line, Order, Table, Tell, aim, part};
 use crate::overlay::{Kind, RingTuning};
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ const TIMEOUTS_AIM: f64 = 0.23;
 
 pub(super) fn table(order: Order) -> Table {
     let line = |(rate, path, timeouts, failed): (f64, f64, f64, f64)| {
-        Line::new(format!("{rate:.2} joins and departures a second"), move || line(order, rate, path, timeouts, failed))
+        Line::new(format!("{rate:.2} joins and departures a second"), move |tell| {
+            line(order, rate, (path, timeouts, failed), tell)
+        })
     };
     Table {
         title: "Lookups of 1,000 peers, five a second in all, while peers join and leave at a rate".to_owned(),
@@ -66,15 +68,17 @@ pub(super) fn table(order: Order) -> Table {
             "our p50 ms",
             "our B/s",
         ],
+        words: &[],
         lines: PAPER.into_iter().map(line).collect(),
     }
 }
 
-fn line(order: Order, rate: f64, paper_path: f64, paper_timeouts: f64, paper_failed: f64) -> Computed {
+fn line(order: Order, rate: f64, paper: (f64, f64, f64), tell: Tell) -> Computed {
+    let (paper_path, paper_timeouts, paper_failed) = paper;
     let ours = RingTuning::DEFAULT;
-    let chord = run(order, rate, CHORD, Duration::from_secs(30), Departure::Leave);
-    let leaving = run(order, rate, ours, Duration::from_secs(15), Departure::Leave);
-    let crashing = run(order, rate, ours, Duration::from_secs(15), Departure::Crash);
+    let chord = run(order, rate, CHORD, Duration::from_secs(30), Departure::Leave, &mut part(tell, 0, 3));
+    let leaving = run(order, rate, ours, Duration::from_secs(15), Departure::Leave, &mut part(tell, 1, 3));
+    let crashing = run(order, rate, ours, Duration::from_secs(15), Departure::Crash, &mut part(tell, 2, 3));
     let mut aims = vec![
         aim(format!("at most {} failure of 10,000 at R = {rate}", AIMS.0), per_10_000(&leaving) <= AIMS.0),
         aim(format!("at most {} where all crash, at R = {rate}", AIMS.1), per_10_000(&crashing) <= AIMS.1),
@@ -111,7 +115,14 @@ fn per_10_000(lookups: &Lookups) -> f64 {
     lookups.failed as f64 * 10_000.0 / lookups.ended.max(1) as f64
 }
 
-fn run(order: Order, rate: f64, tuning: RingTuning, ping_interval: Duration, departure: Departure) -> Lookups {
+fn run(
+    order: Order,
+    rate: f64,
+    tuning: RingTuning,
+    ping_interval: Duration,
+    departure: Departure,
+    tell: Tell,
+) -> Lookups {
     let restless = Restless {
         seed: order.seed,
         peers: PEERS,
@@ -123,5 +134,5 @@ fn run(order: Order, rate: f64, tuning: RingTuning, ping_interval: Duration, dep
         rate: RATE,
         lookups: order.samples(LOOKUPS),
     };
-    restless.run()
+    restless.run(tell)
 }

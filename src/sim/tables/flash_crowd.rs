@@ -1,7 +1,7 @@
 //! Everybody wants the same file.
 
 use super::super::{Weather, World};
-use super::{Cell, Computed, Line, Order, Table, joined_world, percentile};
+use super::{Cell, Computed, Line, Order, Table, Tell, joined_world, percentile};
 use crate::ground::Chance;
 use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{Answer, Ticket};
@@ -20,7 +20,7 @@ pub(super) fn table(order: Order) -> Table {
     let overlays = [("ring", Kind::Ring(RingTuning::DEFAULT)), ("kademlia", Kind::Kademlia(Tuning::default()))];
     let lines = overlays.into_iter().flat_map(|(name, kind)| [10_000, 1_000_000].map(|bytes| (name, kind, bytes)));
     let line = |(name, kind, bytes): (&'static str, Kind, u64)| {
-        Line::new(format!("{name}, {bytes} bytes"), move || line(order, name, kind, bytes))
+        Line::new(format!("{name}, {bytes} bytes"), move |tell| line(order, name, kind, bytes, tell))
     };
     Table {
         title: "1,000 peers request one file within 10 s; each can send 10 MB/s, three have it".to_owned(),
@@ -36,14 +36,15 @@ pub(super) fn table(order: Order) -> Table {
             "busiest peer's load",
             "mean load",
         ],
+        words: &[(0, 8)],
         lines: lines.map(line).collect(),
     }
 }
 
-fn line(order: Order, name: &str, kind: Kind, bytes: u64) -> Computed {
+fn line(order: Order, name: &str, kind: Kind, bytes: u64, tell: Tell) -> Computed {
     let mut chance = Chance::seeded(!order.seed);
     let weather = Weather { uplink_bytes_per_second: Some(UPLINK), ..Weather::default() };
-    let mut world = joined_world(kind, order.seed, weather, PEERS, Duration::from_millis(100));
+    let mut world = joined_world(kind, order.seed, weather, PEERS, Duration::from_millis(100), tell);
     world.store(0, "wanted", bytes);
     world.run_for(Duration::from_secs(30));
     let before: Vec<u64> = (0..PEERS).map(|at| world.handled(at)).collect();

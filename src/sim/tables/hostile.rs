@@ -1,7 +1,7 @@
 //! Some of the peers lie.
 
 use super::super::{Malice, Weather};
-use super::{Cell, Computed, Line, Order, Table, joined_world, mean, percentile};
+use super::{Cell, Computed, Line, Order, Table, Tell, joined_world, mean, part, percentile};
 use crate::ground::{Chance, Id};
 use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{Answer, LookedUp};
@@ -26,7 +26,7 @@ pub(super) fn table(order: Order) -> Table {
             let shares = SHARES.into_iter().filter(|share| *share > 0.0 || malice == Malice::Silent);
             for share in shares {
                 let label = format!("{overlay}, {:.0} % {does}", share * 100.0);
-                lines.push(Line::new(label, move || line(order, overlay, kind, share, does, malice)));
+                lines.push(Line::new(label, move |tell| line(order, overlay, kind, share, (does, malice), tell)));
             }
         }
     }
@@ -46,19 +46,23 @@ pub(super) fn table(order: Order) -> Table {
             "p99 ms",
             "of lookups",
         ],
+        words: &[(0, 8), (2, 13)],
         lines,
     }
 }
 
-fn line(order: Order, overlay: &str, kind: Kind, share: f64, does: &str, malice: Malice) -> Computed {
+fn line(order: Order, overlay: &str, kind: Kind, share: f64, (does, malice): (&str, Malice), tell: Tell) -> Computed {
     let mut chance = Chance::seeded(!order.seed);
-    let mut world = joined_world(kind, order.seed, Weather::default(), PEERS, Duration::from_millis(100));
+    let mut world =
+        joined_world(kind, order.seed, Weather::default(), PEERS, Duration::from_millis(100), &mut part(tell, 0, 4));
     let liars: Vec<bool> = (0..PEERS).map(|_| chance.happens(share)).collect();
     (0..PEERS).filter(|at| liars[*at]).for_each(|at| world.turn(at, malice));
     world.run_for(BEGIN_AFTER);
     let honest: Vec<usize> = (0..PEERS).filter(|at| !liars[*at]).collect();
     let mut traces: Vec<(bool, bool, Option<LookedUp>)> = Vec::new();
-    for _ in 0..order.samples(LOOKUPS) {
+    let samples = order.samples(LOOKUPS);
+    for sample in 0..samples {
+        tell(0.25 + 0.75 * sample as f64 / samples as f64);
         let by = honest[chance.within(0..honest.len() as u64) as usize];
         let key = Id::hashed(&chance.bits().to_be_bytes());
         let ticket = world.look_up(by, key);

@@ -24,12 +24,13 @@ pub(super) fn table(order: Order) -> Table {
         (Places::BestOf(16), "best of 16 ids at join", None),
     ];
     let line = |(places, label, paper): (Places, &'static str, Option<(f64, f64)>)| {
-        Line::new(label, move || line(order, places, label, paper))
+        Line::new(label, move |_| line(order, places, label, paper))
     };
     Table {
         title: "Keys of a peer, as a share of the mean: 10,000 peers, 1,000,000 keys".to_owned(),
         source: "Chord, ToN 2003, Fig. 9 (read off the figure). Our peers have one id each.",
         columns: vec!["ids", "paper 1 %", "1 %", "paper 99 %", "99 %", "most"],
+        words: &[(0, 22)],
         lines: lines.into_iter().map(line).collect(),
     }
 }

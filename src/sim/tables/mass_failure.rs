@@ -1,7 +1,7 @@
 //! Lookups after many have died at once: Chord, ToN 2003, Table II.
 
 use super::super::still::StillRing;
-use super::{Cell, Computed, Line, Order, Table, aim, mean};
+use super::{Cell, Computed, Line, Order, Table, Tell, aim, mean, part};
 use crate::ground::Chance;
 use crate::overlay::RingTuning;
 
@@ -19,7 +19,7 @@ const PAPER: [(f64, f64, f64); 6] =
 
 pub(super) fn table(order: Order) -> Table {
     let line = |(share, path, timeouts): (f64, f64, f64)| {
-        Line::new(format!("{:.0} % dead", share * 100.0), move || line(order, share, path, timeouts))
+        Line::new(format!("{:.0} % dead", share * 100.0), move |tell| line(order, share, (path, timeouts), tell))
     };
     Table {
         title: "Lookups right after a share of 1,000 peers has died; nobody has noticed".to_owned(),
@@ -38,6 +38,7 @@ pub(super) fn table(order: Order) -> Table {
             "our failed",
             "of lookups",
         ],
+        words: &[],
         lines: PAPER.into_iter().map(line).collect(),
     }
 }
@@ -48,9 +49,9 @@ struct Result {
     failed: usize,
 }
 
-fn line(order: Order, share: f64, paper_path: f64, paper_timeouts: f64) -> Computed {
-    let chord = look_up(order, share, CHORD);
-    let ours = look_up(order, share, RingTuning::DEFAULT);
+fn line(order: Order, share: f64, (paper_path, paper_timeouts): (f64, f64), tell: Tell) -> Computed {
+    let chord = look_up(order, share, CHORD, &mut part(tell, 0, 2));
+    let ours = look_up(order, share, RingTuning::DEFAULT, &mut part(tell, 1, 2));
     Computed {
         cells: vec![
             Cell::Number(share, 1),
@@ -69,11 +70,11 @@ fn line(order: Order, share: f64, paper_path: f64, paper_timeouts: f64) -> Compu
     }
 }
 
-fn look_up(order: Order, share: f64, tuning: RingTuning) -> Result {
+fn look_up(order: Order, share: f64, tuning: RingTuning, tell: Tell) -> Result {
     let mut chance = Chance::seeded(!order.seed);
     let mut ring = StillRing::new(order.seed, PEERS, tuning);
     ring.kill(share, &mut chance);
-    let lookups = ring.look_up_often(order.samples(LOOKUPS), &mut chance);
+    let lookups = ring.look_up_often(order.samples(LOOKUPS), &mut chance, tell);
     Result {
         hops: mean(lookups.iter().map(|lookup| lookup.path_len as f64)),
         timeouts: mean(lookups.iter().map(|lookup| lookup.timeouts as f64)),

@@ -62,26 +62,36 @@ pub struct Table {
     pub source: &'static str,
     /// The heads of the columns.
     pub columns: Vec<&'static str>,
+    /// Which columns are words, and how wide these are, in characters.
+    pub words: &'static [(usize, usize)],
     /// The lines, each to be computed.
     pub lines: Vec<Line>,
 }
+
+/// Is told how much of a line has been computed, 0 to 1.
+pub type Tell<'t> = &'t mut dyn FnMut(f64);
 
 /// A line that is computed when it is wanted.
 pub struct Line {
     /// What it is about.
     pub label: String,
-    compute: Box<dyn FnOnce() -> Computed + Send>,
+    compute: Box<dyn FnOnce(Tell) -> Computed + Send>,
 }
 
 impl Line {
-    fn new(label: impl Into<String>, compute: impl FnOnce() -> Computed + Send + 'static) -> Line {
+    fn new(label: impl Into<String>, compute: impl FnOnce(Tell) -> Computed + Send + 'static) -> Line {
         Line { label: label.into(), compute: Box::new(compute) }
     }
 
-    /// Computes it: seconds to minutes.
-    pub fn compute(self) -> Computed {
-        (self.compute)()
+    /// Computes it: seconds to minutes. Tells how far it is, now and then.
+    pub fn compute(self, tell: Tell) -> Computed {
+        (self.compute)(tell)
     }
+}
+
+/// Tells of one of several equal parts as its share of the whole.
+fn part(tell: Tell, at: usize, of: usize) -> impl FnMut(f64) {
+    move |share| tell((at as f64 + share) / of as f64)
 }
 
 /// A line that has been computed.
@@ -157,10 +167,11 @@ fn world_of(kind: Kind, seed: u64, weather: Weather) -> World {
 }
 
 /// One in which so many have joined through the first, one after the other, and a minute has passed.
-fn joined_world(kind: Kind, seed: u64, weather: Weather, peers: usize, join_every: Duration) -> World {
+fn joined_world(kind: Kind, seed: u64, weather: Weather, peers: usize, join_every: Duration, tell: Tell) -> World {
     let mut world = world_of(kind, seed, weather);
     let first = world.start_alone();
-    for _ in 1..peers {
+    for at in 1..peers {
+        tell(at as f64 / peers as f64);
         world.run_for(join_every);
         world.join(first);
     }
@@ -189,19 +200,29 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    const NAMES: [Name; 8] = [
+        Name::PathLength,
+        Name::MassFailure,
+        Name::Churn,
+        Name::Bamboo,
+        Name::LoadBalance,
+        Name::Partition,
+        Name::FlashCrowd,
+        Name::Hostile,
+    ];
+
+    #[test]
+    fn a_line_tells_how_far_it_is() {
+        let line = table(Name::MassFailure, Order { seed: 1, effort: 0.01 }).lines.remove(3);
+        let mut told = Vec::new();
+        line.compute(&mut |share| told.push(share));
+        assert!(told.is_sorted() && told[0] == 0.0 && told.iter().all(|share| *share < 1.0), "{told:?}");
+        assert!(told.len() == 200 && told.last() > Some(&0.9), "{told:?}");
+    }
+
     #[test]
     fn columns_of_a_table_have_names_of_their_own() {
-        let names = [
-            Name::PathLength,
-            Name::MassFailure,
-            Name::Churn,
-            Name::Bamboo,
-            Name::LoadBalance,
-            Name::Partition,
-            Name::FlashCrowd,
-            Name::Hostile,
-        ];
-        for name in names {
+        for name in NAMES {
             let Table { title, columns, .. } = table(name, Order { seed: 1, effort: 1.0 });
             assert_eq!(columns.iter().collect::<BTreeSet<_>>().len(), columns.len(), "{title}: {columns:?}");
         }

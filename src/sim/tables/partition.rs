@@ -1,7 +1,7 @@
 //! A network cut in two, and healed.
 
 use super::super::{PeerIndex, Weather, World};
-use super::{Cell, Computed, Line, Order, Table, aim, joined_world};
+use super::{Cell, Computed, Line, Order, Table, Tell, aim, joined_world};
 use crate::ground::Chance;
 use crate::overlay::{Kind, RingTuning, Tuning};
 use crate::peer::{Answer, Ticket};
@@ -23,20 +23,21 @@ pub(super) fn table(order: Order) -> Table {
     let sizes = [20, 100, 500];
     let lines = overlays.into_iter().flat_map(|(name, kind)| sizes.map(|peers| (name, kind, peers)));
     let line = |(name, kind, peers): (&'static str, Kind, usize)| {
-        Line::new(format!("{name}, {peers} peers"), move || line(order, name, kind, peers))
+        Line::new(format!("{name}, {peers} peers"), move |tell| line(order, name, kind, peers, tell))
     };
     Table {
         title: "Cut in two halves for 10 minutes, with stores on both sides; then healed".to_owned(),
         source: "No published table. \"One again\": on the ring, all successor lists are right; in Kademlia, everybody \
                  finds everything. Seconds are from the healing on.",
         columns: vec!["overlay", "peers", "stored", "one again s", "all found everywhere s", "lost"],
+        words: &[(0, 8)],
         lines: lines.map(line).collect(),
     }
 }
 
-fn line(order: Order, name: &str, kind: Kind, peers: usize) -> Computed {
+fn line(order: Order, name: &str, kind: Kind, peers: usize, tell: Tell) -> Computed {
     let mut chance = Chance::seeded(!order.seed);
-    let mut world = joined_world(kind, order.seed, Weather::default(), peers, Duration::from_millis(200));
+    let mut world = joined_world(kind, order.seed, Weather::default(), peers, Duration::from_millis(200), tell);
     let mut stores = store(&mut world, &mut chance, peers, "before", |_| true);
     let side: Vec<bool> = (0..peers).map(|_| chance.happens(0.5)).collect();
     world.partition(|at| side[at]);

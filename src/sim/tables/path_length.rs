@@ -1,7 +1,7 @@
 //! Hops against the number of peers: Chord, ToN 2003, Fig. 10.
 
 use super::super::still::StillRing;
-use super::{Cell, Computed, Line, Order, Table, aim, mean, percentile};
+use super::{Cell, Computed, Line, Order, Table, Tell, aim, mean, part, percentile};
 use crate::ground::Chance;
 use crate::overlay::RingTuning;
 
@@ -35,9 +35,9 @@ const AIMS: [(usize, f64); 2] = [(1024, 3.5), (16384, 5.3)];
 pub(super) fn table(order: Order) -> Table {
     let published = PAPER.iter().map(|(peers, mean, low, high)| {
         let (peers, published) = (*peers, Some((*mean, *low, *high)));
-        Line::new(format!("{peers} peers"), move || line(order, peers, peers * KEYS_PER_PEER, published))
+        Line::new(format!("{peers} peers"), move |tell| line(order, peers, peers * KEYS_PER_PEER, published, tell))
     });
-    let million = Line::new("a million peers", move || line(order, 1_000_000, KEYS_OF_A_MILLION, None));
+    let million = Line::new("a million peers", move |tell| line(order, 1_000_000, KEYS_OF_A_MILLION, None, tell));
     Table {
         title: "Hops from the asker to the last peer before the owner, nobody comes or goes".to_owned(),
         source: "Chord, ToN 2003, Fig. 10 (read off the figure): 1 successor, a finger for each power of two. Ours: 16 \
@@ -52,14 +52,15 @@ pub(super) fn table(order: Order) -> Table {
             "our mean",
             "our 1-99 %",
         ],
+        words: &[],
         lines: published.chain([million]).collect(),
     }
 }
 
-fn line(order: Order, peers: usize, keys: usize, published: Option<(f64, usize, usize)>) -> Computed {
+fn line(order: Order, peers: usize, keys: usize, published: Option<(f64, usize, usize)>, tell: Tell) -> Computed {
     let keys = order.samples(keys);
-    let chord = hops(order.seed, peers, keys, CHORD);
-    let ours = hops(order.seed, peers, keys, RingTuning::DEFAULT);
+    let chord = hops(order.seed, peers, keys, CHORD, &mut part(tell, 0, 2));
+    let ours = hops(order.seed, peers, keys, RingTuning::DEFAULT, &mut part(tell, 1, 2));
     let (paper_mean, paper_range, of_paper) = match published {
         Some((mean, low, high)) => {
             (Cell::Number(mean, 2), Cell::text(format!("{low}-{high}")), Cell::Number(chord.0 / mean, 2))
@@ -84,10 +85,10 @@ fn line(order: Order, peers: usize, keys: usize, published: Option<(f64, usize, 
 }
 
 /// Mean, and 1st to 99th percentile.
-fn hops(seed: u64, peers: usize, keys: usize, tuning: RingTuning) -> (f64, String) {
+fn hops(seed: u64, peers: usize, keys: usize, tuning: RingTuning, tell: Tell) -> (f64, String) {
     let mut chance = Chance::seeded(!seed);
     let mut ring = StillRing::new(seed, peers, tuning);
-    let lookups = ring.look_up_often(keys, &mut chance);
+    let lookups = ring.look_up_often(keys, &mut chance, tell);
     let mut paths: Vec<usize> = lookups.iter().map(|lookup| lookup.path_len).collect();
     let (low, high) = (percentile(&mut paths, 0.01), percentile(&mut paths, 0.99));
     (mean(paths.iter().map(|path| *path as f64)), format!("{low}-{high}"))

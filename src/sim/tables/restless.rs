@@ -2,7 +2,7 @@
 
 use super::super::churn::{Churn, Departure, Flow, anybody};
 use super::super::{PeerIndex, Weather, World};
-use super::{mean, percentile, world_of};
+use super::{Tell, mean, percentile, world_of};
 use crate::ground::{Chance, Id, Moment};
 use crate::overlay::Kind;
 use crate::peer::{Answer, LookedUp, Ticket};
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Time between two joins while the network grows.
 const JOIN_EVERY: Duration = Duration::from_millis(100);
+/// Time from the last join to the first that goes.
+const REST: Duration = Duration::from_secs(30);
 /// Time until the first lookup, in churn already.
 const SETTLING: Duration = Duration::from_secs(120);
 /// How often it is looked whether a lookup has ended: who owns the key may change meanwhile.
@@ -75,22 +77,30 @@ struct Run {
 
 impl Restless {
     /// Lets it happen.
-    pub fn run(self) -> Lookups {
+    pub fn run(self, tell: Tell) -> Lookups {
         let world = world_of(self.kind, self.seed, self.weather).ping_every(self.ping_interval);
         let chance = Chance::seeded(!self.seed);
-        Run { plan: self, world, chance, open: Vec::new(), traces: Vec::new(), failed: 0 }.run()
+        Run { plan: self, world, chance, open: Vec::new(), traces: Vec::new(), failed: 0 }.run(tell)
+    }
+
+    /// How long it is likely to take, in simulated time.
+    fn length(&self) -> Duration {
+        JOIN_EVERY * self.peers as u32 + REST + SETTLING + Duration::from_secs_f64(self.lookups as f64 / self.rate)
     }
 }
 
 impl Run {
-    fn run(mut self) -> Lookups {
+    fn run(mut self, tell: Tell) -> Lookups {
+        let length = self.plan.length();
+        let share = |world: &World| world.now().elapsed().div_duration_f64(length).min(1.0);
         self.world.start_alone();
         for _ in 1..self.plan.peers {
+            tell(share(&self.world));
             self.world.run_for(JOIN_EVERY);
             let known = self.anybody();
             self.world.join(known);
         }
-        self.world.run_for(Duration::from_secs(30));
+        self.world.run_for(REST);
         let begun = self.world.now();
         let chance = Chance::seeded(self.chance.bits());
         let mut flow = Flow::begin(&self.world, self.plan.churn, self.plan.departure, chance);
@@ -99,6 +109,7 @@ impl Run {
         while given < self.plan.lookups || !self.open.is_empty() {
             let next = [flow.next(), look_up_at, self.world.now() + LOOK_EVERY].into_iter().min().expect("three");
             self.world.run_until(next);
+            tell(share(&self.world));
             self.look_at_open();
             flow.happen(&mut self.world);
             if next == look_up_at {
