@@ -215,11 +215,11 @@ fn nodes(count: u32) -> Vec<Contact> {
 }
 
 fn offer(item: Item, token: Vec<u8>) -> Question {
-    Question::Put(Offer { item, token, cas: None, left: None })
+    Question::Put(Box::new(Offer { item, token, cas: None, left: None }))
 }
 
 fn announce(info_hash: Id, port: u16, token: Vec<u8>) -> Question {
-    Question::AnnouncePeer(Announcement { info_hash, port: Some(port), seed: false, token, file: None })
+    Question::AnnouncePeer(Box::new(Announcement { info_hash, port: Some(port), seed: false, token, file: None }))
 }
 
 fn secret() -> Secret {
@@ -259,7 +259,7 @@ fn a_forged_item_is_never_found_and_an_honest_copy_among_seven_liars_is() {
             let world = honest(&all);
             lab.run(20 * SECOND, |to, message| {
                 let item = if to == all[5].addr { truth.clone() } else { Some(forged.clone()) };
-                world(to, message, Answer { item, left: Some(SECOND), ..Answer::default() })
+                world(to, message, Answer { item: item.map(Box::new), left: Some(SECOND), ..Answer::default() })
             });
             match (&lab.answers[&ticket], truth) {
                 (peer::Answer::NoValue { asked }, None) => assert!(*asked >= 8, "{at}"),
@@ -285,7 +285,7 @@ fn an_immutable_item_that_hashes_to_something_else_is_never_found() {
                 _ => Item::Mutable(signed(b"", 1, "false")),
             };
             let item = if to == all[2].addr { truth.clone() } else { Some(lie) };
-            world(to, message, Answer { item, ..Answer::default() })
+            world(to, message, Answer { item: item.map(Box::new), ..Answer::default() })
         });
         let found = matches!(&lab.answers[&ticket], peer::Answer::Found(found) if Some(found) == truth.as_ref());
         assert!(found || truth.is_none() && matches!(lab.answers[&ticket], peer::Answer::NoValue { .. }));
@@ -332,7 +332,7 @@ fn versions_go_up_and_the_refusal_says_what_is_wrong() {
     let put = |lab: &mut Lab, seq, text, cas| {
         let item = Item::Mutable(signed(b"", seq, text));
         let token = lab.token(from, item.target());
-        lab.code(from, Question::Put(Offer { item, token, cas, left: None }))
+        lab.code(from, Question::Put(Box::new(Offer { item, token, cas, left: None })))
     };
     assert_eq!(put(&mut lab, 5, "five", None), 0);
     assert_eq!(put(&mut lab, 5, "five", None), 0, "the same again refreshes it");
@@ -800,9 +800,11 @@ fn a_version_that_nobody_signed_does_not_count() {
         let answer = match question_in(message) {
             Question::Get { .. } if to == all[1].addr => Answer { seq: Some(i64::MAX), ..Answer::default() },
             Question::Get { .. } if to == all[2].addr => {
-                Answer { item: Some(Item::Mutable(forged)), ..Answer::default() }
+                Answer { item: Some(Box::new(Item::Mutable(forged))), ..Answer::default() }
             }
-            Question::Get { .. } => Answer { item: Some(Item::Mutable(signed(b"s", 3, "old"))), ..Answer::default() },
+            Question::Get { .. } => {
+                Answer { item: Some(Box::new(Item::Mutable(signed(b"s", 3, "old")))), ..Answer::default() }
+            }
             _ => Answer::default(),
         };
         world(to, message, answer)
@@ -878,7 +880,7 @@ fn samples_are_there_though_there_are_none_and_scrapes_count() {
     let none = lab.ask(home, Question::GetPeers { info_hash: Id::ZERO, scrape: true }).unwrap().scrape.unwrap();
     assert!(none.peers.estimate() < 1.0);
     let Samples { num, ids, .. } =
-        lab.ask(home, Question::SampleInfohashes { target: Id::ZERO }).unwrap().samples.unwrap();
+        *lab.ask(home, Question::SampleInfohashes { target: Id::ZERO }).unwrap().samples.unwrap();
     assert_eq!((num, ids.len()), (61, 20));
 }
 
@@ -937,9 +939,10 @@ fn examples() -> Vec<Vec<u8>> {
         Question::Holds(Vec::new()),
     ];
     let item = Some(Item::Mutable(signed(b"", 3, "text")));
-    let full = Answer { nodes: nodes(8), token, item, peers: vec![node(1).addr; 5], ..Answer::default() };
+    let full =
+        Answer { nodes: nodes(8), token, item: item.map(Box::new), peers: vec![node(1).addr; 5], ..Answer::default() };
     let samples = Some(Samples { interval_secs: 1, num: 3, ids: vec![target; 3] });
-    let sampling = Answer { samples, scrape: Some(Box::default()), ..Answer::default() };
+    let sampling = Answer { samples: samples.map(Box::new), scrape: Some(Box::default()), ..Answer::default() };
     let answers = [full, sampling, Answer { nodes: nodes(MAX_NODES as u32), ..Answer::default() }];
     let answers = answers.map(|answer| Body::Answer { from: node(1).id, seen_at: None, answer });
     let questions = questions.map(|question| Body::Question {

@@ -144,8 +144,9 @@ pub trait Overlay: Send {
     /// How many questions of one lookup may be open: on the ring 1, in Kademlia α.
     fn width(&self) -> usize;
 
-    /// This peer answered us: it lives. Only this makes a contact.
-    fn heard_from(&mut self, now: Moment, contact: Contact);
+    /// This peer answered us: it lives. Only this makes a contact. False if nothing is different now but when it was heard
+    /// last.
+    fn heard_from(&mut self, now: Moment, contact: Contact) -> bool;
 
     /// Somebody says that this peer exists. Is it worth a ping?
     fn heard_of(&self, contact: Contact) -> bool;

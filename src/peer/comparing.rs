@@ -119,7 +119,7 @@ impl Peer {
         files.truncate(MAX_FILES);
         let unheld = asked.iter().filter(|file| self.shelf.best(file.key).is_none());
         let told = unheld.filter_map(|file| self.known.get(file.key)).next();
-        krpc::Answer { files, told, ..krpc::Answer::default() }
+        krpc::Answer { files, told: told.map(Box::new), ..krpc::Answer::default() }
     }
 
     /// Whether we hold what both should.

@@ -194,7 +194,7 @@ impl Peer {
             Goal::Request(_) | Goal::Inspect(_) | Goal::Trace(_) => {}
         }
         if let Some(holders) = job.goal.holders() {
-            holders.heard_told(answer.told.filter(|told| told.key == key));
+            holders.heard_told(answer.told.map(|told| *told).filter(|told| told.key == key));
             holders.heard_of(&answer.peers);
             // Who is only asked its way says what answers; all it has it says when it is asked for that.
             if !holdings.is_empty() || answer.lying || matches!(job.phase, Phase::Asking(_)) {

@@ -36,7 +36,7 @@ impl Finding {
                     lacking.insert(from.id);
                     return true;
                 };
-                let Some(item) = genuine(sought, target, item) else { return false };
+                let Some(item) = genuine(sought, target, *item) else { return false };
                 let later = |(known, _): &(Item, Option<Duration>)| rank(known) < rank(&item);
                 if best.as_ref().is_none_or(later) {
                     *best = Some((item, answer.left));
@@ -52,7 +52,8 @@ impl Finding {
                 peers.extend(answer.peers.into_iter().take(room));
             }
             Finding::Samples { ids, num } => {
-                let Samples { num: more, ids: samples, .. } = answer.samples.unwrap_or_default();
+                let Samples { num: more, ids: samples, .. } =
+                    answer.samples.map(|samples| *samples).unwrap_or_default();
                 *num = num.saturating_add(more);
                 let room = MAX_GATHERED.saturating_sub(ids.len());
                 ids.extend(samples.into_iter().take(room));
@@ -171,7 +172,7 @@ impl Peer {
         if let Some((rank, Candidate { contact, token, .. })) = nearest {
             let left = Some(left.min(LIFE) / (1 << rank.min(16)));
             let offer = Offer { item: item.clone(), token, cas: None, left };
-            self.ask(now, contact, Question::Put(offer), Patience::Search, Why::Cached);
+            self.ask(now, contact, Question::Put(Box::new(offer)), Patience::Search, Why::Cached);
         }
     }
 }
@@ -186,7 +187,11 @@ mod tests {
         let from = Contact { id: Id::ZERO, addr: SocketAddr::from(([127, 0, 0, 1], 1)) };
         for _ in 0..4 {
             let samples = Some(Samples { num: u64::MAX / 2, ..Samples::default() });
-            assert!(finding.gather(Id::ZERO, from, krpc::Answer { samples, ..krpc::Answer::default() }));
+            assert!(finding.gather(
+                Id::ZERO,
+                from,
+                krpc::Answer { samples: samples.map(Box::new), ..krpc::Answer::default() }
+            ));
         }
         assert!(matches!(finding, Finding::Samples { num: u64::MAX, .. }));
     }

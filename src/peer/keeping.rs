@@ -154,7 +154,7 @@ impl Peer {
         {
             let offer = Offer { item: kept.item.clone(), token: answer.token.clone(), cas: None, left: kept.left(now) };
             self.keeping.handing += 1;
-            self.ask(now, to, Question::Put(offer), Patience::Search, Why::HandedValue);
+            self.ask(now, to, Question::Put(Box::new(offer)), Patience::Search, Why::HandedValue);
         }
         self.hand_values(now);
     }
@@ -238,7 +238,7 @@ impl Peer {
         match self.keeping.values.get(now, target) {
             Some(kept) if seq.is_some() && kept.item.seq() <= seq => answer.seq = kept.item.seq(),
             Some(kept) => {
-                answer.item = Some(kept.item.clone());
+                answer.item = Some(Box::new(kept.item.clone()));
                 answer.left = kept.left(now);
             }
             None => {}
@@ -278,7 +278,7 @@ impl Peer {
         Reply {
             nodes,
             files: self.shelf.holding(info_hash).filter(|_| ours).into_iter().collect(),
-            told: trackers.told(now, info_hash).filter(|_| ours),
+            told: trackers.told(now, info_hash).filter(|_| ours).map(Box::new),
             scrape: scrape.then(|| Box::<Scrape>::new(trackers.scrape(now, info_hash))),
             peers,
             token,
@@ -306,7 +306,7 @@ impl Peer {
 
     pub(super) fn answer_sample(&mut self, now: Moment, asker: SocketAddr, target: Id, want: Want) -> Reply {
         let samples = Some(self.keeping.trackers.samples(now, &mut self.chance));
-        Reply { nodes: self.name(asker, target, want), samples, ..Reply::default() }
+        Reply { nodes: self.name(asker, target, want), samples: samples.map(Box::new), ..Reply::default() }
     }
 
     /// Whether a stranger's id fits its address: who chose another may be lying in wait for a value (BEP 42).

@@ -99,7 +99,7 @@ impl Placing {
         let Some(there) = answer.item.as_ref().filter(|_| !matches!(self.what, Thing::Announcement { .. })) else {
             return true;
         };
-        let Some(there) = self.genuine(target, there.clone()) else { return false };
+        let Some(there) = self.genuine(target, Item::clone(there)) else { return false };
         self.highest_seq = self.highest_seq.max(there.seq());
         if let Thing::Item(item) = &self.what
             && there.value() == item.value()
@@ -280,12 +280,18 @@ impl Peer {
         let question = match &placing.what {
             Thing::Item(item) => {
                 let left = placing.left.filter(|_| program != Program::Stranger);
-                Question::Put(Offer { item: item.clone(), token, cas: placing.cas, left })
+                Question::Put(Box::new(Offer { item: item.clone(), token, cas: placing.cas, left }))
             }
             Thing::Announcement { port, seed, file } => {
                 let file = file.filter(|_| program != Program::Stranger);
                 let port = port.or(self.reached_from(contact.addr).map(|at| at.port()));
-                Question::AnnouncePeer(Announcement { info_hash: walk.target, port, seed: *seed, token, file })
+                Question::AnnouncePeer(Box::new(Announcement {
+                    info_hash: walk.target,
+                    port,
+                    seed: *seed,
+                    token,
+                    file,
+                }))
             }
             Thing::Next(_) => unreachable!("its version is known before it is given to anybody"),
         };

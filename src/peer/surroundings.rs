@@ -37,6 +37,12 @@ impl Surroundings {
         self.touched
     }
 
+    /// This peer answered us. Mostly that changes nothing of what the others ask.
+    pub fn heard_from(&mut self, now: Moment, contact: Contact) {
+        let changed = self.overlay.heard_from(now, contact);
+        self.touched += u64::from(changed);
+    }
+
     /// When something is due next.
     pub fn due(&self) -> Moment {
         if self.due_as_of == self.touched { self.due } else { self.overlay.due() }

@@ -137,7 +137,9 @@ impl StillRing {
         let (me, now) = (self.members[at].id, Moment::START);
         let mut ring = Ring::new(now, me, &[], Duration::from_secs(15), self.tuning, Chance::seeded(0));
         let (known, near_us) = known_in_ring(&self.members, at, self.tuning);
-        known.into_iter().for_each(|contact| ring.heard_from(now, contact));
+        for contact in known {
+            ring.heard_from(now, contact);
+        }
         if let Some(near_us) = near_us {
             ring.joined(now, &near_us);
         }

@@ -21,7 +21,8 @@ const MAX_TOKEN: usize = 64;
 /// Most samples of info-hashes in one answer (BEP 51): 400 bytes.
 pub const MAX_SAMPLES: usize = 20;
 
-/// What can be answered. Answers do not name their question, so there is one form for all.
+/// What can be answered. Answers do not name their question, so there is one form for all. What few have is boxed: most
+/// are moved about often, and say little.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// Contacts near the target.
@@ -43,17 +44,17 @@ pub struct Answer {
     /// Who announced the torrent, or file, asked for.
     pub peers: Vec<SocketAddr>,
     /// The latest version of the file asked for that was announced, by whoever.
-    pub told: Option<Holding>,
+    pub told: Option<Box<Holding>>,
     /// How many announced it (BEP 33).
     pub scrape: Option<Box<Scrape>>,
     /// The item asked for.
-    pub item: Option<Item>,
+    pub item: Option<Box<Item>>,
     /// The version there, where the asker has it already.
     pub seq: Option<i64>,
     /// Among peers of ours: what is left of the item's life.
     pub left: Option<Duration>,
     /// Torrents known of (BEP 51).
-    pub samples: Option<Samples>,
+    pub samples: Option<Box<Samples>>,
 }
 
 /// Who has a torrent, as two filters.
@@ -105,7 +106,7 @@ impl Answer {
         if let Some(samples) = &self.samples {
             r.count("interval", samples.interval_secs);
         }
-        if let Some(Item::Mutable(signed)) = &self.item {
+        if let Some(Item::Mutable(signed)) = self.item.as_deref() {
             r.bytes("k", &signed.key);
         }
         if let (Some(left), Some(_)) = (self.left, &self.item) {
@@ -128,7 +129,7 @@ impl Answer {
             let ids: Vec<u8> = samples.ids.iter().take(MAX_SAMPLES).flat_map(|id| *id.as_bytes()).collect();
             r.bytes("samples", &ids);
         }
-        match (&self.item, self.seq) {
+        match (self.item.as_deref(), self.seq) {
             (Some(Item::Mutable(signed)), _) => {
                 r.int("seq", signed.seq);
                 r.bytes("sig", &signed.signature);
@@ -227,12 +228,12 @@ impl Answer {
             lying: is_set(r, "lying"),
             token: token.unwrap_or_default().to_vec(),
             peers,
-            told: files_in(r, "told").first().copied(),
+            told: files_in(r, "told").first().copied().map(Box::new),
             scrape,
-            item,
+            item: item.map(Box::new),
             seq,
             left: secs_in(r, "left"),
-            samples: samples_in(r),
+            samples: samples_in(r).map(Box::new),
         };
         Ok((from, answer))
     }

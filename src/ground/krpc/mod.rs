@@ -354,23 +354,32 @@ mod tests {
                 question: Question::FindNode { target: Id::MAX, errand: None },
             },
             question(Question::GetPeers { info_hash: holding().key, scrape: true }),
-            question(Question::AnnouncePeer(announcement(Some(6881), Some(holding())))),
-            question(Question::AnnouncePeer(announcement(None, None))),
+            question(Question::AnnouncePeer(Box::new(announcement(Some(6881), Some(holding()))))),
+            question(Question::AnnouncePeer(Box::new(announcement(None, None)))),
             question(Question::Get { target: Id::MAX, seq: Some(3) }),
             question(Question::Get { target: Id::MAX, seq: None }),
-            question(Question::Put(offer(Item::Mutable(signed), Some(Duration::from_secs(3600))))),
-            question(Question::Put(offer(Item::Immutable(b"l1:xi5ee".to_vec()), None))),
+            question(Question::Put(Box::new(offer(Item::Mutable(signed), Some(Duration::from_secs(3600)))))),
+            question(Question::Put(Box::new(offer(Item::Immutable(b"l1:xi5ee".to_vec()), None)))),
             question(Question::SampleInfohashes { target: Id::MAX }),
-            answer(Answer { item: Some(said), seq: Some(7), left: Some(Duration::from_secs(9)), ..Answer::default() }),
-            answer(Answer { item: Some(Item::Immutable(b"i5e".to_vec())), token: vec![1; 4], ..Answer::default() }),
             answer(Answer {
-                peers: vec![addr(), "[2001:db8::1]:6881".parse().unwrap()],
-                told: Some(holding()),
-                scrape: Some(Box::new(Scrape { seeds: bloom, peers: Bloom::default() })),
-                samples: Some(Samples { interval_secs: 60, num: 1000, ids: vec![Id::MAX; MAX_SAMPLES] }),
+                item: Some(Box::new(said)),
+                seq: Some(7),
+                left: Some(Duration::from_secs(9)),
                 ..Answer::default()
             }),
-            answer(Answer { samples: Some(Samples::default()), ..Answer::default() }),
+            answer(Answer {
+                item: Some(Box::new(Item::Immutable(b"i5e".to_vec()))),
+                token: vec![1; 4],
+                ..Answer::default()
+            }),
+            answer(Answer {
+                peers: vec![addr(), "[2001:db8::1]:6881".parse().unwrap()],
+                told: Some(Box::new(holding())),
+                scrape: Some(Box::new(Scrape { seeds: bloom, peers: Bloom::default() })),
+                samples: Some(Box::new(Samples { interval_secs: 60, num: 1000, ids: vec![Id::MAX; MAX_SAMPLES] })),
+                ..Answer::default()
+            }),
+            answer(Answer { samples: Some(Box::default()), ..Answer::default() }),
             find(None),
             find(Some(Errand::Join)),
             find(Some(Errand::Store(name.clone()))),
@@ -441,7 +450,7 @@ mod tests {
         let signed = Secret::named("key").sign(b"", 7, &text_value(&[0; 990]));
         let (large, _) = len(Answer {
             nodes: nodes.clone(),
-            item: Some(Item::Mutable(signed)),
+            item: Some(Box::new(Item::Mutable(signed))),
             token: vec![0; 4],
             ..Answer::default()
         });
@@ -506,11 +515,11 @@ mod tests {
         };
         let implied = b"d1:ad2:id20:abcdefghij012345678912:implied_porti1e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe";
         let body = Message::decode(implied).unwrap().body;
-        let question = Question::AnnouncePeer(announcement(None));
+        let question = Question::AnnouncePeer(Box::new(announcement(None)));
         assert_eq!(body, Body::Question { from: Id::new(*FROM), read_only: false, want: Want::default(), question });
         published_question(
             b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe",
-            Question::AnnouncePeer(announcement(Some(6881))),
+            Question::AnnouncePeer(Box::new(announcement(Some(6881)))),
         );
     }
 

@@ -34,7 +34,7 @@ pub enum Question {
         scrape: bool,
     },
     /// I have it (BEP 5).
-    AnnouncePeer(Announcement),
+    AnnouncePeer(Box<Announcement>),
     /// Do you keep this item (BEP 44)?
     Get {
         /// The item's.
@@ -43,7 +43,7 @@ pub enum Question {
         seq: Option<i64>,
     },
     /// Keep this item (BEP 44).
-    Put(Offer),
+    Put(Box<Offer>),
     /// What torrents do you know of (BEP 51)?
     SampleInfohashes {
         /// Contacts near it are wanted as well.
@@ -233,12 +233,12 @@ impl Question {
             Some("get_peers") => {
                 Question::GetPeers { info_hash: target("info_hash")?, scrape: is_set(arguments, "scrape") }
             }
-            Some("announce_peer") => Question::AnnouncePeer(Announcement::decode(arguments)?),
+            Some("announce_peer") => Question::AnnouncePeer(Box::new(Announcement::decode(arguments)?)),
             Some("get") => {
                 let seq = arguments.get("seq").and_then(Value::int);
                 Question::Get { target: target("target")?, seq }
             }
-            Some("put") => Question::Put(Offer::decode(datagram, arguments)?),
+            Some("put") => Question::Put(Box::new(Offer::decode(datagram, arguments)?)),
             Some("sample_infohashes") => Question::SampleInfohashes { target: target("target")? },
             // A question of later times: contacts near what it is about are of use in any case (BEP 5's advice).
             _ => match id_in(arguments, "target").or_else(|| id_in(arguments, "info_hash")) {

@@ -176,16 +176,17 @@ impl Overlay for Kademlia {
         self.tuning.alpha
     }
 
-    fn heard_from(&mut self, now: Moment, contact: Contact) {
+    fn heard_from(&mut self, now: Moment, contact: Contact) -> bool {
         self.now = now;
         if contact.id == self.me || !has_address(contact) {
-            return;
+            return false;
         }
-        self.hints.heard(now, contact.id);
+        let hinted = self.hints.heard(now, contact.id);
         let family = family(contact);
         let first = self.is_empty();
-        match self.tables[family].heard(now, contact) {
-            Heard::Again | Heard::Refused => {}
+        let heard = self.tables[family].heard(now, contact);
+        match heard {
+            Heard::Again | Heard::Refused => return hinted,
             Heard::Entered => {
                 self.changed(now, family, contact.id);
                 if first {
@@ -199,6 +200,7 @@ impl Overlay for Kademlia {
                 }
             }
         }
+        true
     }
 
     fn heard_of(&self, contact: Contact) -> bool {
@@ -377,7 +379,7 @@ mod tests {
     fn kademlia(hints: &[u8], heard: &[u8]) -> Kademlia {
         let hints: Vec<Contact> = hints.iter().copied().map(contact).collect();
         let mut kademlia = Kademlia::new(NOW, ME, &hints, INTERVAL, Tuning::default(), Chance::seeded(1));
-        heard.iter().for_each(|number| kademlia.heard_from(NOW, contact(*number)));
+        heard.iter().for_each(|number| _ = kademlia.heard_from(NOW, contact(*number)));
         kademlia
     }
 
@@ -406,7 +408,7 @@ mod tests {
             now = now.max(kademlia.due());
             let chores = kademlia.chores(now);
             looked_up.extend(lookups(&chores).into_iter().map(|id| (now, id)));
-            pings(&chores).into_iter().for_each(|number| kademlia.heard_from(now, contact(number)));
+            pings(&chores).into_iter().for_each(|number| _ = kademlia.heard_from(now, contact(number)));
         }
         looked_up
     }
@@ -444,7 +446,7 @@ mod tests {
     #[test]
     fn the_two_families_are_apart_and_both_are_handed_out() {
         let mut kademlia = kademlia(&[], &(1..=12).collect::<Vec<u8>>());
-        (1..=12).for_each(|number| kademlia.heard_from(NOW, over_v6(number)));
+        (1..=12).for_each(|number| _ = kademlia.heard_from(NOW, over_v6(number)));
         let near = kademlia.near(Id::numbered(4), 3).contacts;
         assert_eq!(near, [contact(4), over_v6(4), contact(5), over_v6(5), contact(6), over_v6(6)]);
         kademlia.lost(NOW, Id::numbered(4));
@@ -458,7 +460,7 @@ mod tests {
         let mut kademlia = kademlia(&[], &(1..=8).chain(128..136).collect::<Vec<u8>>());
         kademlia.heard_from(at(30), contact(200));
         assert!(kademlia.pings.is_empty(), "the oldest was heard half a minute ago");
-        [201, 202].iter().for_each(|number| kademlia.heard_from(at(90), contact(*number)));
+        [201, 202].iter().for_each(|number| _ = kademlia.heard_from(at(90), contact(*number)));
         assert_eq!(kademlia.due(), Moment::START);
         assert_eq!(numbers(&kademlia.pings), [128]);
         assert!(pings(&kademlia.chores(at(90))).contains(&128));

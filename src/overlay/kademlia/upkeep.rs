@@ -61,13 +61,17 @@ impl Hints {
         Hints { unheard, heard: false, ping_at: now, until: now + START_UP_GRACE, settled_at }
     }
 
-    /// Somebody answers.
-    pub fn heard(&mut self, now: Moment, id: Id) {
+    /// Somebody answers. False if that makes no difference.
+    pub fn heard(&mut self, now: Moment, id: Id) -> bool {
+        if self.heard && self.unheard.is_empty() {
+            return false;
+        }
         if !self.heard {
             self.heard = true;
             self.settled_at = self.settled_at.min(now + LOOK_ROUND);
         }
         self.unheard.retain(|hint| hint.id != id);
+        true
     }
 
     /// Those named have had their time to answer, and to say who else is there.

@@ -124,13 +124,16 @@ impl Overlay for Ring {
         1
     }
 
-    fn heard_from(&mut self, now: Moment, contact: Contact) {
+    fn heard_from(&mut self, now: Moment, contact: Contact) -> bool {
+        let known = self.circle.entries.get(&self.me.clockwise_to(contact.id));
+        let as_before = known.is_some_and(|known| known.contact == contact && known.heard.is_some() && !known.suspect);
         if self.circle.heard_from(now, contact) {
             self.changes += 1;
             if self.circle.is_neighbour(contact.id) {
                 self.hurry(now);
             }
         }
+        !as_before
     }
 
     fn heard_of(&self, contact: Contact) -> bool {
@@ -276,7 +279,7 @@ mod tests {
     fn ring(me: u8, heard: &[u8]) -> Ring {
         let interval = Duration::from_secs(15);
         let mut ring = Ring::new(NOW, Id::numbered(me), &[], interval, RingTuning::CLASSIC, Chance::seeded(1));
-        heard.iter().for_each(|number| ring.heard_from(NOW, contact(*number)));
+        heard.iter().for_each(|number| _ = ring.heard_from(NOW, contact(*number)));
         ring
     }
 
@@ -308,7 +311,7 @@ mod tests {
         assert_eq!(roles(&lonely, 9), [Role::Successor(1), Role::Predecessor]);
         let interval = Duration::from_secs(15);
         let mut fingered = Ring::new(NOW, Id::numbered(2), &[], interval, RingTuning::DEFAULT, Chance::seeded(1));
-        [4, 5, 8, 9, 14].iter().for_each(|number| fingered.heard_from(NOW, contact(*number)));
+        [4, 5, 8, 9, 14].iter().for_each(|number| _ = fingered.heard_from(NOW, contact(*number)));
         // 2 + 4 = 6 leads to 8, which is the third finger of eight, the 155th of 160; 9 is one of nobody.
         let finger = |number| roles(&fingered, number).into_iter().find(|role| matches!(role, Role::Finger(_)));
         assert_eq!(
@@ -371,7 +374,7 @@ mod tests {
     fn fingers_are_the_first_contacts_in_each_power_of_two() {
         let mut ring = ring(0, &[]);
         ring.circle.tuning.fingers = 1;
-        (1..=200).rev().for_each(|number| ring.heard_from(NOW, contact(number)));
+        (1..=200).rev().for_each(|number| _ = ring.heard_from(NOW, contact(number)));
         let fingers: Vec<u8> = numbers(&ring.contacts()).into_iter().filter(|n| (17..185).contains(n)).collect();
         assert_eq!(fingers, [32, 64, 128]);
     }
@@ -380,7 +383,7 @@ mod tests {
     fn more_fingers_are_the_first_in_equal_parts_of_a_power_of_two() {
         let mut ring = ring(0, &[]);
         ring.circle.tuning.fingers = 4;
-        (1..=200).rev().for_each(|number| ring.heard_from(NOW, contact(number)));
+        (1..=200).rev().for_each(|number| _ = ring.heard_from(NOW, contact(number)));
         let fingers: Vec<u8> = numbers(&ring.contacts()).into_iter().filter(|n| (17..185).contains(n)).collect();
         assert_eq!(fingers, [20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160]);
         assert!(!ring.heard_of(contact(130)), "that part has its finger");
@@ -452,7 +455,7 @@ mod tests {
         ring.joined(NOW, &Near::default());
         ring.consulted(Id::numbered(1), &following(&[5, 9], true));
         ring.lost(NOW, Id::numbered(5));
-        [5, 9].iter().for_each(|number| ring.heard_from(NOW, contact(*number)));
+        [5, 9].iter().for_each(|number| _ = ring.heard_from(NOW, contact(*number)));
         assert_eq!(numbers(&ring.lifeline()), [1], "2 may have come before 5 did");
         ring.consulted(Id::numbered(1), &following(&[5, 9], true));
         assert_eq!(numbers(&ring.lifeline()), [1, 5, 9]);
