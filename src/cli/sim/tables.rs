@@ -23,6 +23,8 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 pub enum TableName {
     /// Hops against the number of peers (Chord, Fig. 10)
     PathLength(TableArgs),
+    /// How many lookups take how many hops (Chord, Fig. 10b)
+    HopShares(TableArgs),
     /// Lookups right after up to half of all have died (Chord, Table II)
     MassFailure(TableArgs),
     /// Lookups while peers join and leave (Chord, Table III)
@@ -67,6 +69,7 @@ impl TableName {
     fn split(self) -> (Name, TableArgs) {
         match self {
             TableName::PathLength(args) => (Name::PathLength, args),
+            TableName::HopShares(args) => (Name::HopShares, args),
             TableName::MassFailure(args) => (Name::MassFailure, args),
             TableName::Churn(args) => (Name::Churn, args),
             TableName::Bamboo(args) => (Name::Bamboo, args),

@@ -5,6 +5,7 @@
 mod bamboo;
 mod churn;
 mod flash_crowd;
+mod hop_shares;
 mod hostile;
 mod load_balance;
 mod mass_failure;
@@ -22,6 +23,8 @@ use std::time::Duration;
 pub enum Name {
     /// Hops against the number of peers.
     PathLength,
+    /// How many lookups take how many hops.
+    HopShares,
     /// Lookups after many have died at once.
     MassFailure,
     /// Lookups while peers come and go.
@@ -147,6 +150,7 @@ impl fmt::Display for Cell {
 pub fn table(name: Name, order: Order) -> Table {
     match name {
         Name::PathLength => path_length::table(order),
+        Name::HopShares => hop_shares::table(order),
         Name::MassFailure => mass_failure::table(order),
         Name::Churn => churn::table(order),
         Name::Bamboo => bamboo::table(order),
@@ -200,8 +204,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const NAMES: [Name; 8] = [
+    const NAMES: [Name; 9] = [
         Name::PathLength,
+        Name::HopShares,
         Name::MassFailure,
         Name::Churn,
         Name::Bamboo,

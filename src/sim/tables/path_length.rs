@@ -6,7 +6,7 @@ use crate::ground::Chance;
 use crate::overlay::RingTuning;
 
 /// The paper's lists and fingers.
-const CHORD: RingTuning = RingTuning { list_len: 1, fingers: 1, ..RingTuning::DEFAULT };
+pub(super) const CHORD: RingTuning = RingTuning { list_len: 1, fingers: 1, ..RingTuning::DEFAULT };
 
 /// Peers; mean, 1st and 99th percentile of hops, read off the figure.
 const PAPER: [(usize, f64, usize, usize); 12] = [
