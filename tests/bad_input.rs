@@ -91,16 +91,42 @@ fn wrong_command_lines_get_the_usage_and_code_2() {
 }
 
 #[test]
-fn a_port_in_use_is_told_in_one_line_and_code_1() {
+fn a_port_in_use_is_told_in_one_line_and_code_7() {
     let lab = Lab::new();
     let first = alone(&lab);
     for line in ["init 8", "init 8 9 14 15", "join 8 2 15"] {
         let second = lab.start_in(&lab.folder("other"), line);
-        assert_eq!(second.exit(SOON).code(), Some(1), "{line}");
-        let told: Vec<String> = second.transcript().into_iter().map(|line| line.text).collect();
-        assert_eq!(told, [format!("Peer 8 is already running on port {}", first.addr.port())], "{line}");
+        assert_eq!(second.exit(SOON).code(), Some(7), "{line}");
+        let [told] = &second.transcript()[..] else { panic!("{line}: {:?}", second.transcript()) };
+        let in_use = format!("Port {} of peer 8 is in use, perhaps by that peer: ", first.addr.port());
+        assert!(told.text.starts_with(&in_use), "{line}: {}", told.text);
     }
     answers(&first);
+}
+
+#[test]
+fn who_belongs_in_another_kind_of_network_is_told_so_in_one_line_and_code_7() {
+    let lab = Lab::new();
+    let _numbered = alone(&lab);
+    let kademlia = lab.start("init 9 --kademlia");
+    answers(&kademlia);
+    let [ring, free, unused] = [8, 20, 21].map(|number| lab.port(number));
+    for (line, why) in [
+        (format!("join 127.0.0.1:{free} 127.0.0.1:{ring} 1"), "a ring of numbered peers"),
+        (format!("join 20@127.0.0.1:{unused} 8@127.0.0.1:{ring} --kademlia"), "a ring of numbered peers"),
+        ("join 20 9 1".to_owned(), "a Kademlia network"),
+    ] {
+        let words: Vec<&str> = line.split(' ').chain(["--base-port"]).collect();
+        let base_port = lab.base_port.to_string();
+        let words: Vec<&str> = words.into_iter().chain([&*base_port]).collect();
+        let joining = Peer::start(20, lab.port(20), &lab.folder("joins"), &words);
+        assert_eq!(joining.exit(SOON).code(), Some(7), "{line}");
+        let told = joining.transcript();
+        assert!(
+            told.iter().any(|told| told.text.contains("Cannot join") && told.text.contains(why)),
+            "{line}: {told:?}"
+        );
+    }
 }
 
 #[test]

@@ -115,7 +115,8 @@ fn versions_follow_each_other_and_what_is_removed_stays_removed_until_it_is_stor
     };
     assert_eq!(text(&[]), (0, "second".to_owned()));
     assert_eq!(text(&["--version", "1"]), (0, "first".to_owned()));
-    assert_eq!(text(&["--version", "7"]), (3, String::new()));
+    let later = network.p2p(&["request", "log", "-o", "-", "--version", "7"]);
+    later.failed(3, "there is no such version of it; the latest is 2");
     let history = network.p2p(&["history", "log"]).with(0);
     assert!(history[0].starts_with("version 2  6 B  blake3 ") && history[0].ends_with("follows version 1: proven"));
     assert!(history[1].starts_with("version 1  5 B  blake3 ") && history[1].ends_with("the first"), "{history:?}");

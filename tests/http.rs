@@ -262,6 +262,7 @@ fn wrong_requests_are_refused_each_for_its_own_reason() {
     assert_eq!(put(&[("Content-Length", "3"), ("Content-Range", "bytes 0-2/3")]), 400);
     assert_eq!(put(&[("Content-Length", "3"), ("If-None-Match", "*")]), 400);
     assert_eq!(door.ask("PUT", "/f/a?ttl_s=soon", &[], b"abc").status, 400);
+    assert_eq!(door.ask("PUT", "/f/a?ttl_s=0", &[], b"abc").status, 400);
     assert_eq!(door.ask("PUT", "/f/a?ttl_s=600", &[], b"abc").status, 201);
     assert_eq!(door.ask("POST", "/v1/set", &[], &vec![b' '; 65 << 10]).status, 413);
     let long = "x".repeat(40 << 10);

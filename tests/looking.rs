@@ -216,6 +216,14 @@ fn who_falls_silent_is_told_once_and_before_it_is_dead() {
 }
 
 #[test]
+fn what_never_happens_is_not_watched_for() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    network.p2p(&["watch", "peer.dad"]).failed(2, "nothing that happens is called peer.dad");
+}
+
+#[test]
 fn a_watch_ends_with_its_peer() {
     let mut network = Network::three();
     let (mut child, _, err) = network.begin(network.command(&["watch"]), None);

@@ -28,8 +28,9 @@ pub struct Looker<'l> {
 impl Looker<'_> {
     /// Shows what happens from now on; or no more, if it was shown.
     fn watch(&mut self, kinds: Vec<String>) {
-        if let Some(watching) = self.watching.take() {
-            watching.store(false, Ordering::Relaxed);
+        if let Some(watching) = self.watching.take()
+            && watching.swap(false, Ordering::Relaxed)
+        {
             return self.screen.print(&Line::Out("What happens is not shown any more".to_owned()));
         }
         let watching = Arc::new(AtomicBool::new(true));
@@ -49,8 +50,10 @@ impl Looker<'_> {
             if let Err(trouble) = ended
                 && !heard
             {
-                screen.print(&Line::Aside(trouble.message));
+                let hint = trouble.hint.map_or(String::new(), |hint| format!(": {hint}"));
+                screen.print(&Line::Aside(format!("{}{hint}", trouble.message)));
             }
+            watching.store(false, Ordering::Relaxed);
         });
     }
 }

@@ -12,6 +12,7 @@ use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartErr
 use crate::peer::{Answer, JoinError, News};
 use crate::web::{self, Plate, Server};
 use std::error::Error;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ use tokio::time::timeout;
 
 /// How long the end waits for a screen that nobody reads.
 const SCREEN_WAITS: Duration = Duration::from_millis(500);
+
+/// Guess: by then somebody at a terminal wonders.
+const TELL_OF_WAITING_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs a peer until it leaves, or is made to.
 pub fn run(config: Config, manner: Manner) -> ExitCode {
@@ -43,7 +47,10 @@ pub fn run(config: Config, manner: Manner) -> ExitCode {
 async fn serve(config: Config, manner: Manner) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
     let Manner { web, at_end, leave_within } = manner;
-    let joins = matches!(config.start, Beginning::Join(_));
+    let known = match &config.start {
+        Beginning::Join(known) => known.first().map(ToString::to_string),
+        Beginning::Ring(_) => None,
+    };
     // First of all: process 1 of a container does not even end by a signal that it does not catch.
     let mut terminate = match catch_signals() {
         Ok(terminate) => terminate,
@@ -61,8 +68,11 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
         Ok(started) => started,
         Err(error) => {
             fail(&cannot_start(&error, identity, naming, addr));
-            let unreached = matches!(error, StartError::Unnamed { .. } | StartError::Unreachable { .. });
-            return ExitCode::from(if unreached { OUT_OF_REACH } else { FAILED });
+            return ExitCode::from(match error {
+                StartError::Unnamed { .. } | StartError::Unreachable { .. } => OUT_OF_REACH,
+                StartError::PortInUse(_) => REFUSED,
+                _ => FAILED,
+            });
         }
     };
     if let Identity::Kept { .. } = identity {
@@ -70,7 +80,7 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
         eprintln!("Listening at {}", places.join(" and "));
     }
     let manager = Arc::new(Manager::found());
-    if !joins {
+    if known.is_none() {
         manager.ready();
     }
     task::spawn(tell_manager(manager.clone(), events.resubscribe()));
@@ -83,6 +93,9 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     }
     let names = Names::default();
     let (keyboard, screen) = console::open(names.clone());
+    if let Some(known) = known.filter(|_| io::stderr().is_terminal()) {
+        task::spawn(tell_of_waiting(known, events.resubscribe(), screen.clone()));
+    }
     let printed = print_events(events, naming, screen.clone(), names);
     let unasked = || web::plate(&host, naming, overlay, PathBuf::new());
     let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
@@ -136,7 +149,9 @@ fn print_events(
 fn last_word(event: &Event) -> Option<ExitCode> {
     match event {
         Event::Answer { answer: Answer::Left, .. } => Some(ExitCode::SUCCESS),
-        Event::News(News::JoinFailed(JoinError::Taken(_))) => Some(ExitCode::from(REFUSED)),
+        Event::News(News::JoinFailed(JoinError::Taken(_) | JoinError::Elsewhere { .. })) => {
+            Some(ExitCode::from(REFUSED))
+        }
         Event::News(News::JoinFailed(JoinError::Silence(_))) => Some(ExitCode::from(OUT_OF_REACH)),
         _ => None,
     }
@@ -145,6 +160,19 @@ fn last_word(event: &Event) -> Option<ExitCode> {
 fn read_words(input: Input, screen: Screen, host: Host, kind: Kind, plate: Plate) {
     let runtime = Handle::current();
     thread::spawn(move || repl::run(input, &screen, &host, kind, &plate, &runtime));
+}
+
+/// Says who is waited for, where joining takes longer than anybody expects.
+async fn tell_of_waiting(known: String, mut events: broadcast::Receiver<Event>, screen: Screen) {
+    let ended = async {
+        while !matches!(
+            events.recv().await,
+            Ok(Event::News(News::Joined(_) | News::JoinFailed(_))) | Err(broadcast::error::RecvError::Closed)
+        ) {}
+    };
+    if timeout(TELL_OF_WAITING_AFTER, ended).await.is_err() {
+        screen.print(&Line::Aside(format!("No answer from {known} yet: it is asked for 20 s")));
+    }
 }
 
 /// Tells the service manager how the peer is.
@@ -186,7 +214,10 @@ async fn until_gone(
 fn cannot_start(error: &StartError, identity: Identity, naming: Naming, addr: SocketAddr) -> String {
     match (error, identity) {
         (StartError::PortInUse(_), Identity::Given(id)) if id.number().is_some() => {
-            format!("Peer {} is already running on port {}", naming.call(id), addr.port())
+            let (number, port) = (naming.call(id), addr.port());
+            format!(
+                "Port {port} of peer {number} is in use, perhaps by that peer: choose another number, or --base-port"
+            )
         }
         _ => format!("Cannot start: {error}"),
     }

@@ -2,6 +2,7 @@
 
 use super::report::{self, counted};
 use crate::ground::item::as_text;
+use crate::ground::krpc::Network;
 use crate::ground::{Copy, FileName, Health, Id, Item, Naming};
 use crate::live::Event;
 use crate::peer::{Answer, JoinError, News, Successors};
@@ -69,6 +70,11 @@ impl Teller {
                 Naming::Hashed => {
                     format!("A peer at {addr} has our id already: start in another --dir, or use more --bits")
                 }
+            })],
+            News::JoinFailed(error @ JoinError::Elsewhere { theirs, .. }) => vec![Line::Aside(match theirs {
+                Network::Kademlia => format!("Cannot join: {error}: start with --kademlia"),
+                Network::NumberedRing => format!("Cannot join: {error}: start as p2p join NUMBER ..."),
+                Network::Ring => format!("Cannot join: {error}: start as p2p join HOST:PORT ..."),
             })],
             News::SuccessorsChanged(successors) => self.successors("My new", *successors),
             News::Departing(peer) => out(format!("{} will depart from the network", self.peer(*peer))),

@@ -232,7 +232,9 @@ impl Peer {
             Ping::Quiet | Ping::Shown | Ping::Moved => {}
         }
         self.asked_back(asker);
-        Ok(krpc::Answer::default())
+        // Who is no member yet may be about to join.
+        let network = read_only.then(|| self.network());
+        Ok(krpc::Answer { network, ..krpc::Answer::default() })
     }
 
     fn answer_find_node(

@@ -81,7 +81,8 @@ impl Peer {
             Whom::Called(name) => name.to_ascii_lowercase(),
         };
         let called = |id: Id| {
-            let by_digits = name.len() >= self.naming.call(id).len() && id.to_string().starts_with(&name);
+            // A numbered peer's digits are another's number.
+            let by_digits = self.naming == Naming::Hashed && id.to_string().starts_with(&name);
             self.naming.call(id) == name || by_digits
         };
         let contacts = self.overlay.contacts();

@@ -4,6 +4,7 @@ pub use super::contacts::{Contacts, KnownContact, Whom};
 pub use super::looking_up::{LookedUp, LookupStep};
 pub use super::tracing::{Hop, Ruler, Trace};
 pub use crate::ground::MoveError;
+use crate::ground::krpc::Network;
 use crate::ground::{Contact, Content, Copy, FileName, Id, Item, Manifest, Secret};
 pub use crate::overlay::{Acquaintance, Geometry, Reason, Role};
 use std::net::SocketAddr;
@@ -446,6 +447,11 @@ pub enum Absence {
     Removed,
     /// Others know that it was stored, but who held it is gone.
     HoldersGone,
+    /// It is there, but not in the version that was asked for.
+    NoSuchVersion {
+        /// The latest that is.
+        latest: u64,
+    },
     /// It is held, but its bytes are not right any more.
     Damaged,
     /// Some who may hold it did not answer.
@@ -551,4 +557,14 @@ pub enum JoinError {
     /// A living peer has this id already.
     #[error("the ring has such a peer already, at {0}")]
     Taken(SocketAddr),
+    /// The known peer is in a network of another kind.
+    #[error("the peer at {addr} is in {theirs}, and this one belongs in {ours}")]
+    Elsewhere {
+        /// Where it is.
+        addr: SocketAddr,
+        /// What it is in.
+        theirs: Network,
+        /// What we could join.
+        ours: Network,
+    },
 }

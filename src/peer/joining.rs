@@ -5,7 +5,7 @@
 
 use super::search::{Search, Want};
 use super::*;
-use crate::ground::krpc::{self, Errand, Ping};
+use crate::ground::krpc::{self, Errand, Network, Ping};
 use crate::overlay::Arrival;
 use std::collections::BTreeSet;
 
@@ -118,10 +118,27 @@ impl Peer {
         }
     }
 
+    /// What kind of network this peer is in.
+    pub(super) fn network(&self) -> Network {
+        match (self.overlay.geometry(), self.naming) {
+            (Geometry::Xor { .. }, _) => Network::Kademlia,
+            (Geometry::Ring, Naming::Numbered) => Network::NumberedRing,
+            (Geometry::Ring, Naming::NumberedPeers | Naming::Hashed) => Network::Ring,
+        }
+    }
+
+    /// Whoever answered is in another kind of network. Programs that do not say so keep to Kademlia.
+    fn is_elsewhere(&self, contact: Contact, answer: &krpc::Answer) -> Option<JoinError> {
+        let theirs = answer.network.or(self.strangers.contains(&contact.id).then_some(Network::Kademlia));
+        let theirs = theirs.filter(|theirs| *theirs != self.network())?;
+        Some(JoinError::Elsewhere { addr: contact.addr, theirs, ours: self.network() })
+    }
+
     pub(super) fn joining_answered(&mut self, now: Moment, asked: Asked, contact: Contact, answer: &krpc::Answer) {
         match asked {
             Asked::Rival(addr) => self.join_failed(JoinError::Taken(addr)),
             Asked::Knock(_) if contact.id == self.me.id => self.join_failed(JoinError::Taken(contact.addr)),
+            Asked::Knock(_) if let Some(error) = self.is_elsewhere(contact, answer) => self.join_failed(error),
             Asked::Knock(addr) if !self.is_knocking() && !self.is_resting() => self.go_on_without(now, addr),
             Asked::Knock(addr) => {
                 self.go_on_without(now, addr);

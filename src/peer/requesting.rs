@@ -131,7 +131,12 @@ impl Peer {
                 Answer::Failed { name: job.name, reason }
             }
             Some(_) | None => {
-                let absence = if damaged && wanted.is_some() { Absence::Damaged } else { request.holders.absence() };
+                let latest = request.holders.best(|_| true).filter(|latest| !latest.content.is_removed());
+                let absence = match latest {
+                    _ if damaged && wanted.is_some() => Absence::Damaged,
+                    Some(latest) if wanted.is_none() => Absence::NoSuchVersion { latest: latest.version },
+                    _ => request.holders.absence(),
+                };
                 Answer::NotFound { name: job.name, asked: request.holders.asked(), absence }
             }
         };

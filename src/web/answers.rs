@@ -191,7 +191,9 @@ fn tidings(naming: Naming, me: Id, news: News) -> Option<Object> {
         News::Joined(successors) => {
             Object::PeerJoined { peer: who(me), successors: successors.map(named).unwrap_or_default() }
         }
-        News::JoinFailed(error @ JoinError::Taken(_)) => Object::Error(Trouble::new(Code::Refused, error)),
+        News::JoinFailed(error @ (JoinError::Taken(_) | JoinError::Elsewhere { .. })) => {
+            Object::Error(Trouble::new(Code::Refused, error))
+        }
         News::JoinFailed(error @ JoinError::Silence(_)) => Object::Error(Trouble::new(Code::OutOfReach, error)),
         News::SuccessorsChanged(successors) => Object::Successors { successors: named(successors) },
         News::Departing(peer) => Object::PeerLeft { peer: who(peer) },
@@ -241,7 +243,9 @@ fn value(key: &str, item: &Item) -> Object {
 
 fn absent(name: &FileName, absence: Absence, asked: usize) -> Object {
     let code = match absence {
-        Absence::NeverStored | Absence::Removed | Absence::HoldersGone => Code::NotFound,
+        Absence::NeverStored | Absence::Removed | Absence::HoldersGone | Absence::NoSuchVersion { .. } => {
+            Code::NotFound
+        }
         Absence::Damaged => Code::Damaged,
         Absence::OutOfReach { .. } => Code::OutOfReach,
     };

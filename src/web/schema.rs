@@ -13,6 +13,37 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Every kind of object, as its `event` says. What is before a dot is a group of them.
+pub const KINDS: [&str; 27] = [
+    "peer.joined",
+    "peer.left",
+    "peer.silent",
+    "peer.dead",
+    "successors",
+    "file.stored",
+    "file.fetched",
+    "file.removed",
+    "file.checked",
+    "file.repaired",
+    "value.set",
+    "value",
+    "find.hop",
+    "find.end",
+    "hop",
+    "phase",
+    "progress",
+    "file",
+    "files",
+    "copy",
+    "contact",
+    "contacts",
+    "pinged",
+    "status",
+    "missed",
+    "error",
+    "done",
+];
+
 /// A peer that runs on this machine, as the file says that it leaves for commands; also `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plate {

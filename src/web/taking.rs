@@ -102,7 +102,8 @@ fn conditional(headers: &HeaderMap) -> Option<Refusal> {
 fn ttl(query: Option<&str>) -> Result<Option<Duration>, Refusal> {
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(None) };
     let seconds = query.strip_prefix("ttl_s=").and_then(|seconds| seconds.parse::<u64>().ok());
-    let message = "after the name comes nothing, or ?ttl_s= and a number of seconds";
+    let seconds = seconds.filter(|seconds| *seconds > 0);
+    let message = "after the name comes nothing, or ?ttl_s= and a number of seconds, at least 1";
     let wrong = || Refusal(StatusCode::BAD_REQUEST, Trouble::new(Code::Usage, message));
     seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
 }

@@ -58,7 +58,12 @@ pub fn absence(absence: Absence, asked: usize) -> String {
     match absence {
         Absence::NeverStored => format!("was not found ({asked} asked): nobody has heard of it"),
         Absence::Removed => format!("was not found ({asked} asked): it was removed"),
-        Absence::HoldersGone => format!("was not found ({asked} asked): it was stored, but all who held it are gone"),
+        Absence::HoldersGone => {
+            format!("was not found ({asked} asked): it was stored, but all who held it are gone, or its time is over")
+        }
+        Absence::NoSuchVersion { latest } => {
+            format!("was not found ({asked} asked): there is no such version of it; the latest is {latest}")
+        }
         Absence::Damaged => format!("was not found ({asked} asked): it is held, but damaged: check it with --repair"),
         Absence::OutOfReach { silent } => {
             let who = counted(silent, "peer");

@@ -1,6 +1,6 @@
 //! The keys of sealed files: from a file, or from who sits at the terminal.
 
-use super::failed;
+use super::{bars, failed};
 use crate::cli::args::client::KeyOptions;
 use crate::store::seal::{SealError, SealKey};
 use crate::web::schema::{Code, Trouble};
@@ -32,6 +32,8 @@ pub fn asked(twice: bool) -> Result<SealKey, Trouble> {
         Trouble::new(Code::Usage, message)
     };
     let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
+    // A bar would be drawn over the question.
+    bars::close();
     let passphrase = ask(&mut terminal, "Passphrase: ").map_err(failed)?;
     if twice && passphrase != ask(&mut terminal, "The same again: ").map_err(failed)? {
         return Err(failed("the two passphrases are not the same: nothing was done"));

@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -27,6 +28,17 @@ pub struct Link {
     idle: Mutex<Vec<Lane>>,
     /// What it tells is shown as it is.
     pub json: bool,
+}
+
+/// Routes that change what the network keeps.
+const CHANGING: [&str; 3] = ["/v1/store", "/v1/rm", "/v1/set"];
+
+/// Something of that was asked for.
+static MAY_GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// A peer may go on with what we asked of it, whatever becomes of us.
+pub fn may_go_on() -> bool {
+    MAY_GO_ON.load(Ordering::Relaxed)
 }
 
 /// A line of a reply, as it came; and what it says, if we know that.
@@ -61,6 +73,9 @@ impl Link {
 
     /// Asks for something, and hands on each line of the reply but the last.
     pub fn post(&self, route: &str, wish: &impl Serialize, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
+        if CHANGING.contains(&route) {
+            MAY_GO_ON.store(true, Ordering::Relaxed);
+        }
         let body = serde_json::to_vec(wish).expect("wishes are text and numbers");
         self.ask(Method::POST, route, body, each)
     }

@@ -9,10 +9,11 @@ use std::thread;
 /// Most at once. Guess: twice what a peer transfers at once, so that it never waits for us.
 const AT_ONCE: usize = 16;
 
-/// Does the work with each of them. Of several that fail each is told, and the first decides how it ends.
+/// Does the work with each of them. Of several that fail each is told by its name, and the first decides how it ends.
 pub fn each<T: Sync>(
     items: &[T],
     json: bool,
+    name: impl Fn(&T) -> &str + Sync,
     work: impl Fn(&T) -> Result<Outcome, Trouble> + Sync,
 ) -> Result<Outcome, Trouble> {
     if let [one] = items {
@@ -25,7 +26,7 @@ pub fn each<T: Sync>(
         while let at = next.fetch_add(1, Ordering::Relaxed)
             && let Some(item) = items.get(at)
         {
-            let outcome = work(item);
+            let outcome = work(item).map_err(|trouble| named(name(item), trouble));
             match &outcome {
                 Err(trouble) if json => say(Object::Error(trouble.clone()).line().trim_end()),
                 Err(trouble) => show::trouble(trouble),
@@ -37,6 +38,14 @@ pub fn each<T: Sync>(
     };
     thread::scope(|scope| (0..AT_ONCE.min(items.len())).for_each(|_| _ = scope.spawn(worker)));
     together(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Says what it is about, if it does not say so.
+fn named(name: &str, trouble: Trouble) -> Trouble {
+    if trouble.message.contains(name) {
+        return trouble;
+    }
+    Trouble { message: format!("{name}: {}", trouble.message), ..trouble }
 }
 
 /// How all of it ended: as its worst part.
@@ -62,7 +71,7 @@ mod tests {
     use crate::web::schema::Code;
 
     fn each_of(items: &[u32], work: impl Fn(u32) -> Result<Outcome, Trouble> + Sync) -> Result<Outcome, Trouble> {
-        each(items, false, |item| work(*item))
+        each(items, false, |_| "an item", |item| work(*item))
     }
 
     #[test]

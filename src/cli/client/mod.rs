@@ -39,6 +39,9 @@ const TERMINATED: u8 = 128 + 15;
 /// The same, where its terminal is gone.
 const HUNG_UP: u8 = 128 + 1;
 
+/// What is said of a peer that was asked to change something, or to do it in time.
+const MAY_GO_ON: &str = "the peer may still be doing it";
+
 /// Does it. Whatever ends it, no passing file stays.
 pub fn run(client: Client) -> ExitCode {
     let Asking { json, timeout, color, .. } = client.asking().clone();
@@ -53,7 +56,12 @@ pub fn run(client: Client) -> ExitCode {
         let work = task::spawn_blocking(move || perform(client, &handle));
         tokio::select! {
             outcome = work => outcome.expect("commands do not panic, and nobody aborts them"),
-            code = signalled() => end(code),
+            code = signalled() => {
+                if link::may_go_on() {
+                    show::aside(MAY_GO_ON);
+                }
+                end(code)
+            }
             () = elapsed(timeout) => {
                 finish(json, Err(late(timeout.unwrap_or_default())));
                 end(TIMED_OUT)
@@ -163,7 +171,7 @@ fn end(code: u8) -> ! {
 }
 
 fn late(limit: Duration) -> Trouble {
-    Trouble::new(Code::Timeout, format!("not done within {limit:?}")).hint("the peer may still be doing it")
+    Trouble::new(Code::Timeout, format!("not done within {limit:?}")).hint(MAY_GO_ON)
 }
 
 /// A name, checked before anybody is asked.

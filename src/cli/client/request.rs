@@ -33,7 +33,8 @@ pub fn request(request: &Request, link: impl Fn(&Asking) -> Result<Link, Trouble
     // All go to the same folder.
     let passing = wanted[0].target.passing(alone)?;
     let bringing = Bringing { request, alone, key, passing, link: link(&request.asking)? };
-    let outcome = many::each(&wanted, bringing.link.json, |wanted| bringing.bring(wanted));
+    let outcome =
+        many::each(&wanted, bringing.link.json, |wanted| wanted.name.as_str(), |wanted| bringing.bring(wanted));
     if outcome.is_err() && bringing.passing.leave() {
         show::kept();
     }

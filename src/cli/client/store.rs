@@ -31,7 +31,12 @@ pub fn store(store: &Store, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
     distinct(files.iter().map(|(_, name)| name))?;
     let key = sealing_key(store)?;
     let link = link(&store.asking)?;
-    many::each(&files, link.json, |(path, name)| store_one(store, path, name, key.as_ref(), &link))
+    many::each(
+        &files,
+        link.json,
+        |(_, name)| name.as_str(),
+        |(path, name)| store_one(store, path, name, key.as_ref(), &link),
+    )
 }
 
 fn store_one(

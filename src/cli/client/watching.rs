@@ -5,7 +5,7 @@ use super::say;
 use crate::cli::args::client::Asking;
 use crate::cli::args::looking::Watch;
 use crate::cli::tell::clean;
-use crate::web::schema::{Outcome, Trouble};
+use crate::web::schema::{Code, KINDS, Outcome, Trouble};
 use serde_json::{Map, Value};
 
 /// Shows what happens, until the peer ends.
@@ -17,6 +17,7 @@ pub fn watch(watch: &Watch, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
     });
     match ended {
         Ok(()) => Ok(Outcome::Good),
+        Err(trouble) if trouble.code == Code::Usage => Err(trouble),
         Err(trouble) => {
             Err(Trouble { message: format!("peer {} tells nothing more: it has ended", link.name()), ..trouble })
         }
@@ -30,6 +31,10 @@ pub fn listen(
     kinds: &[String],
     mut more: impl FnMut(&str) -> bool,
 ) -> Result<(), Trouble> {
+    for unknown in kinds.iter().filter(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
+        let message = format!("nothing that happens is called {unknown}");
+        return Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))));
+    }
     let route = since.map_or("/v1/events".to_owned(), |since| format!("/v1/events?since={since}"));
     link.listen(&route, |line| {
         // What is no data keeps the connection open (server-sent events).
@@ -45,10 +50,11 @@ pub fn listen(
 /// By its kind, or the group that this belongs to.
 fn is_wanted(told: &Map<String, Value>, kinds: &[String]) -> bool {
     let kind = told.get("event").and_then(Value::as_str).unwrap_or_default();
-    let is = |wanted: &String| {
-        kind == wanted || kind.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.starts_with('.'))
-    };
-    kinds.is_empty() || kinds.iter().any(is)
+    kinds.is_empty() || kinds.iter().any(|wanted| is_of(kind, wanted))
+}
+
+fn is_of(kind: &str, wanted: &str) -> bool {
+    kind == wanted || kind.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// `21:04:05  file.stored  file report.pdf  holders 14, 15, 19`, the time in UTC.

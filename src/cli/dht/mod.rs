@@ -51,7 +51,10 @@ pub fn run(dht: Dht) -> ExitCode {
     let outcome = command.and_then(|command| once(&network, command));
     match outcome {
         Ok(outcome) => {
-            print(&if network.json { outcome.object.to_string() } else { outcome.line });
+            let line = if network.json { outcome.object.to_string() } else { outcome.line };
+            if !line.is_empty() {
+                print(&line);
+            }
             if let Some(aside) = outcome.aside.filter(|_| !network.json) {
                 eprintln!("{aside}");
             }
@@ -210,7 +213,8 @@ fn peers_outcome(peers: &[SocketAddr], scrape: Option<(f64, f64)>) -> Outcome {
         object["seeds"] = seeds.into();
         object["leechers"] = leechers.into();
     }
-    let aside = scrape.map(|(seeds, leechers)| format!("about {seeds:.0} have all of it, {leechers:.0} a part"));
+    let counted = scrape.map(|(seeds, leechers)| format!("about {seeds:.0} have all of it, {leechers:.0} a part"));
+    let aside = counted.or_else(|| peers.is_empty().then(|| "nobody there knows of anybody who has it".to_owned()));
     Outcome { exit, aside, ..Outcome::done(object, line) }
 }
 

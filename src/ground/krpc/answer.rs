@@ -4,7 +4,7 @@ use super::compact::{
     FILE_LEN, MAX_FILES, addr_in, array_in, compact, compact_contact, compact_files, compact_len, contact_in, files_in,
     id_in, is_set,
 };
-use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, MAX_NODES_FOR_STRANGERS, secs_in};
+use super::{BadMessage, MAX_DATAGRAM, MAX_NODES, MAX_NODES_FOR_STRANGERS, Network, secs_in};
 use crate::ground::bencode::{DictWriter, Value, raw};
 use crate::ground::{Bloom, Contact, Holding, Id, Item, Signed};
 use std::net::SocketAddr;
@@ -53,6 +53,8 @@ pub struct Answer {
     pub seq: Option<i64>,
     /// Among peers of ours: what is left of the item's life.
     pub left: Option<Duration>,
+    /// Among peers of ours, to who joins: what network this is.
+    pub network: Option<Network>,
     /// Torrents known of (BEP 51).
     pub samples: Option<Box<Samples>>,
 }
@@ -114,6 +116,9 @@ impl Answer {
         }
         if self.lying {
             r.count("lying", 1);
+        }
+        if let Some(network) = self.network {
+            r.bytes("net", network.word().as_bytes());
         }
         if self.gapless > 0 {
             r.count("next", self.gapless as u64);
@@ -233,6 +238,7 @@ impl Answer {
             item: item.map(Box::new),
             seq,
             left: secs_in(r, "left"),
+            network: r.get("net").and_then(Value::text).and_then(Network::of_word),
             samples: samples_in(r).map(Box::new),
         };
         Ok((from, answer))

@@ -11,17 +11,19 @@
 //! in r        id · nodes (26 bytes each) · nodes6 (38 bytes each) · token · values · v k seq sig · BFsd BFpe
 //!             interval · num · samples (BEP 51)
 //!             ours: all 1 (the nodes are all there are) · next (so many follow the target without a gap) · own 1
-//!             lying 1 · files · told (a file announced) · left
+//!             lying 1 · files · told (a file announced) · left · net (to who joins: what network this is)
 //!             agrees 1
 //! files       100 bytes each: key 20 · version 8 · length 8 · BLAKE3 32 · link 32
 //! ```
 
 mod answer;
 mod compact;
+mod network;
 mod question;
 
 pub use answer::{Answer, MAX_PEERS, MAX_SAMPLES, Samples, Scrape};
 pub use compact::{MAX_FILES, compact_files, files_from};
+pub use network::Network;
 pub use question::{Announcement, Errand, Offer, Ping, Question, Range};
 
 use super::Id;
@@ -393,6 +395,7 @@ mod tests {
                 own: true,
                 files: vec![holding()],
                 lying: true,
+                network: Some(Network::NumberedRing),
                 ..Answer::default()
             }),
             Body::Refusal(Refusal::busy()),
