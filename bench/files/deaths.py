@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """kill -9 of a share of 50 real peers at once: what is found at once, what is lost, when all copies are there again.
 
     python3 bench/files/deaths.py [--kademlia] [--peers 50] [--files 200] [--replicas 3] [--shares 10,20,30,50]

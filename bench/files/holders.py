@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A large file from one, two and three holders whose uplinks are limited; then a holder, then the requester, killed.
 
     python3 bench/files/holders.py [--mib 1024] [--rate-mib 20]

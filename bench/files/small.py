@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Many small files from one process to another: each is stored, the keeper starts again, each is fetched.
 
     python3 bench/files/small.py [--files 10000] [--bytes 10000]

@@ -164,6 +164,9 @@ enum End {
     Signalled(u8),
 }
 
+/// Failures of a part that the terminal is told one by one.
+const FAILURES_SHOWN: usize = 5;
+
 /// Runs all that is wanted. The exit code of Ctrl-C is 130, of failures 1; records are written all the same.
 pub fn run(bench: &Bench) -> ExitCode {
     let code = live::runtime().map_err(failed).and_then(|runtime| runtime.block_on(run_all(bench)));
@@ -244,7 +247,10 @@ async fn record(bench: &Bench, experiment: Experiment, setting: &mut Setting) ->
     let folder = records::write(&bench.out, &run, &book)?;
     book.shown.iter().flat_map(|shown| shown.lines()).for_each(|line| say(&line));
     for part in &book.parts {
-        part.failures.iter().for_each(|failure| say(&format!("{}: {failure}", part.title)));
+        part.failures.iter().take(FAILURES_SHOWN).for_each(|failure| say(&format!("{}: {failure}", part.title)));
+        if let more @ 1.. = part.failures.len().saturating_sub(FAILURES_SHOWN) {
+            say(&format!("{}: and {more} more, which are on the page", part.title));
+        }
     }
     let how = if run.interrupted { "interrupted; what had been measured is in" } else { "records" };
     say(&format!("{how}   {}\n", folder.join("index.html").display()));
