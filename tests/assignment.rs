@@ -28,6 +28,17 @@ impl Seven {
         Seven { world }
     }
 
+    /// All at once, and only so long ago.
+    fn just_started(seed: u64, time: Duration) -> Seven {
+        let weather = Weather { delay: Delay::Exponential(Duration::from_millis(1)), ..Weather::default() };
+        let mut world = World::new(seed, weather).classic().keep_news().unchecked();
+        for (number, successors) in SEVEN {
+            world.init(number, &successors);
+        }
+        world.run_for(time);
+        Seven { world }
+    }
+
     fn at(&self, number: u8) -> PeerIndex {
         let members = self.world.members();
         members.into_iter().find(|at| self.world.view(*at).me.id == Id::numbered(number)).expect("it is a member")
@@ -261,13 +272,7 @@ fn a_number_already_alive_is_refused_and_the_ring_unchanged() {
 #[test]
 fn a_departure_right_after_the_start_tells_the_right_successors() {
     for seed in 0..20 {
-        let weather = Weather { delay: Delay::Exponential(Duration::from_millis(1)), ..Weather::default() };
-        let mut world = World::new(seed, weather).classic().keep_news().unchecked();
-        for (number, successors) in SEVEN {
-            world.init(number, &successors);
-        }
-        world.run_for(SECOND / 10);
-        let mut seven = Seven { world };
+        let mut seven = Seven::just_started(seed, SECOND / 10);
         seven.news();
         seven.world.quit(seven.at(9));
         seven.world.run_for(10 * SECOND);
@@ -280,13 +285,7 @@ fn a_departure_right_after_the_start_tells_the_right_successors() {
 #[test]
 fn a_store_right_after_a_departure_right_after_the_start_takes_every_step() {
     for seed in 0..200 {
-        let weather = Weather { delay: Delay::Exponential(Duration::from_millis(1)), ..Weather::default() };
-        let mut world = World::new(seed, weather).classic().keep_news().unchecked();
-        for (number, successors) in SEVEN {
-            world.init(number, &successors);
-        }
-        world.run_for(SECOND / 25);
-        let mut seven = Seven { world };
+        let mut seven = Seven::just_started(seed, SECOND / 25);
         let quit = seven.world.quit(seven.at(9));
         let step = SECOND / 100;
         let gone = seven.world.run_while(SECOND, step, |world| world.record(quit).answer.is_none());
