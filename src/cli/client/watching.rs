@@ -31,7 +31,7 @@ pub fn listen(
     kinds: &[String],
     mut more: impl FnMut(&str) -> bool,
 ) -> Result<(), Trouble> {
-    for unknown in kinds.iter().filter(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
+    if let Some(unknown) = kinds.iter().find(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
         let message = format!("nothing that happens is called {unknown}");
         return Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))));
     }
