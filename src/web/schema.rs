@@ -1,8 +1,10 @@
 //! The JSON of the interface: what is wished, what is told. It only ever grows.
 
+mod kinds;
 pub mod looking;
 mod wishes;
 
+pub use kinds::KINDS;
 pub use looking::Seen;
 pub use wishes::{CheckWish, GetWish, NameWish, RequestWish, SetWish, StoreWish};
 
@@ -12,37 +14,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Every kind of object, as its `event` says. What is before a dot is a group of them.
-pub const KINDS: [&str; 27] = [
-    "peer.joined",
-    "peer.left",
-    "peer.silent",
-    "peer.dead",
-    "successors",
-    "file.stored",
-    "file.fetched",
-    "file.removed",
-    "file.checked",
-    "file.repaired",
-    "value.set",
-    "value",
-    "find.hop",
-    "find.end",
-    "hop",
-    "phase",
-    "progress",
-    "file",
-    "files",
-    "copy",
-    "contact",
-    "contacts",
-    "pinged",
-    "status",
-    "missed",
-    "error",
-    "done",
-];
 
 /// A peer that runs on this machine, as the file says that it leaves for commands; also `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,32 @@
+//! What the kinds of objects are called.
+
+/// Every kind of object, as its `event` says. What is before a dot is a group of them.
+pub const KINDS: [&str; 27] = [
+    "peer.joined",
+    "peer.left",
+    "peer.silent",
+    "peer.dead",
+    "successors",
+    "file.stored",
+    "file.fetched",
+    "file.removed",
+    "file.checked",
+    "file.repaired",
+    "value.set",
+    "value",
+    "find.hop",
+    "find.end",
+    "hop",
+    "phase",
+    "progress",
+    "file",
+    "files",
+    "copy",
+    "contact",
+    "contacts",
+    "pinged",
+    "status",
+    "missed",
+    "error",
+    "done",
+];
