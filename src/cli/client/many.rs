@@ -40,9 +40,9 @@ pub fn each<T: Sync>(
     together(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Says what it is about, if it does not say so.
+/// Says what it is about, if it does not begin with that.
 fn named(name: &str, trouble: Trouble) -> Trouble {
-    if trouble.message.contains(name) {
+    if trouble.message.starts_with(name) {
         return trouble;
     }
     Trouble { message: format!("{name}: {}", trouble.message), ..trouble }
@@ -72,6 +72,13 @@ mod tests {
 
     fn each_of(items: &[u32], work: impl Fn(u32) -> Result<Outcome, Trouble> + Sync) -> Result<Outcome, Trouble> {
         each(items, false, |_| "an item", |item| work(*item))
+    }
+
+    #[test]
+    fn what_failed_is_named_once() {
+        let named = |message| named("a", Trouble::new(Code::Failed, message)).message;
+        assert_eq!(named("the passphrase does not fit"), "a: the passphrase does not fit");
+        assert_eq!(named("a was not found"), "a was not found");
     }
 
     #[test]
