@@ -411,7 +411,8 @@ fn a_request_whose_only_keeper_died_goes_on_when_that_is_back() {
 
     drop(keeper);
     slow.network.start(&format!("join {} 4 1 --replicas 1", slow.keeper));
-    slow.network.ring[slow.keeper].wait_for("Join request has been accepted", SOON);
+    let there = || (slow.network.p2p(&["check", &slow.name]).code == 0).then_some(());
+    eventually(SOON, "the file is found again", there);
     slow.goes_on(before);
 }
 

@@ -9,7 +9,7 @@ use super::tell::{self, Line};
 use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartError};
-use crate::peer::{Answer, JoinError, News};
+use crate::peer::{Answer, JoinError, KNOCK_FOR, News};
 use crate::web::{self, Plate, Server};
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
@@ -171,7 +171,7 @@ async fn tell_of_waiting(known: String, mut events: broadcast::Receiver<Event>, 
         ) {}
     };
     if timeout(TELL_OF_WAITING_AFTER, ended).await.is_err() {
-        screen.print(&Line::Aside(format!("No answer from {known} yet: it is asked for 20 s")));
+        screen.print(&Line::Aside(format!("No answer from {known} yet: it is asked for {KNOCK_FOR:?}")));
     }
 }
 

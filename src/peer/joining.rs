@@ -10,7 +10,7 @@ use crate::overlay::Arrival;
 use std::collections::BTreeSet;
 
 /// How long the known peer may be silent: it may have been started a moment after us.
-const KNOCK_FOR: Duration = Duration::from_secs(20);
+pub const KNOCK_FOR: Duration = Duration::from_secs(20);
 /// How long to go on trying when the search ends nowhere.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// Most addresses that are known to begin with; later ones are left out. Guess: two names of as many addresses as are used.

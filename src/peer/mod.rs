@@ -69,6 +69,7 @@ mod waiting;
 mod walks;
 
 pub use interface::*;
+pub use joining::KNOCK_FOR;
 pub use view::View;
 
 use crate::ground::krpc::{Body, Message, Program, Question};

@@ -34,11 +34,11 @@ pub struct Link {
 const CHANGING: [&str; 3] = ["/v1/store", "/v1/rm", "/v1/set"];
 
 /// Something of that was asked for.
-static MAY_GO_ON: AtomicBool = AtomicBool::new(false);
+static ASKED_TO_CHANGE: AtomicBool = AtomicBool::new(false);
 
 /// A peer may go on with what we asked of it, whatever becomes of us.
 pub fn may_go_on() -> bool {
-    MAY_GO_ON.load(Ordering::Relaxed)
+    ASKED_TO_CHANGE.load(Ordering::Relaxed)
 }
 
 /// A line of a reply, as it came; and what it says, if we know that.
@@ -74,7 +74,7 @@ impl Link {
     /// Asks for something, and hands on each line of the reply but the last.
     pub fn post(&self, route: &str, wish: &impl Serialize, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
         if CHANGING.contains(&route) {
-            MAY_GO_ON.store(true, Ordering::Relaxed);
+            ASKED_TO_CHANGE.store(true, Ordering::Relaxed);
         }
         let body = serde_json::to_vec(wish).expect("wishes are text and numbers");
         self.ask(Method::POST, route, body, each)
