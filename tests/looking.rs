@@ -410,7 +410,29 @@ fn a_setting_that_is_none_stops_every_command_and_says_what_was_perhaps_meant() 
         let output = alone(here.path(), &["config", "show"], &[]);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{file}");
         assert!(text(&output.stderr).contains(why), "{file}: {}", text(&output.stderr));
+
+        // But not those that help to mend it.
+        let examined = alone(here.path(), &["doctor"], &[]);
+        let found = text(&examined.stdout).lines().find(|line| line.starts_with("problem  settings "));
+        assert!(found.is_some_and(|line| line.contains(why)), "{found:?}");
+        assert_eq!(examined.status.code(), Some(1));
+        assert_eq!(alone(here.path(), &["completions", "bash"], &[]).status.code(), Some(0));
+        assert_eq!(alone(here.path(), &["init", "--help"], &[]).status.code(), Some(0));
     }
+}
+
+#[test]
+fn a_variable_with_a_wrong_value_is_blamed_and_not_an_option_that_nobody_gave() {
+    let here = tempfile::tempdir().unwrap();
+    let wrong = |words: &[&str]| {
+        let output = alone(here.path(), words, &[("P2P_REPLICAS", "99")]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
+        text(&output.stderr).lines().next().unwrap().to_owned()
+    };
+    let blamed = wrong(&["init", "4"]);
+    assert_eq!(blamed, "error: invalid value '99' for the variable P2P_REPLICAS: 99 is not in 1..=16");
+    let given = wrong(&["init", "4", "--replicas", "98"]);
+    assert_eq!(given, "error: invalid value '98' for '--replicas <REPLICAS>': 98 is not in 1..=16");
 }
 
 #[test]
@@ -428,7 +450,9 @@ fn the_doctor_tells_a_fit_machine_from_one_with_a_problem() {
     let here = tempfile::tempdir().unwrap();
     let fit = alone(here.path(), &["doctor", "--listen", "127.0.0.1:0"], &[]);
     let lines: Vec<&str> = text(&fit.stdout).lines().collect();
-    for what in ["peers", "port", "ports", "network", "ipv6", "buffers", "handles", "clock", "space", "fsync"] {
+    for what in
+        ["peers", "settings", "port", "ports", "network", "ipv6", "buffers", "handles", "clock", "space", "fsync"]
+    {
         assert!(lines.iter().any(|line| cells(line)[1] == what), "{what}: {lines:?}");
     }
     let problems = lines.iter().any(|line| line.starts_with("problem"));

@@ -85,9 +85,9 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and tells it.
-pub fn run(doctor: &Doctor) -> ExitCode {
-    let mut findings = vec![peers()];
+/// Looks at everything, and tells it; `settings` is why the files of settings cannot be used, if so.
+pub fn run(doctor: &Doctor, settings: Result<(), String>) -> ExitCode {
+    let mut findings = vec![peers(), files(settings)];
     findings.extend(ports(doctor));
     findings.extend([network(doctor), ipv6(), buffers(), handles(), clock(&doctor.dir)]);
     findings.extend(folder(&doctor.dir));
@@ -111,6 +111,13 @@ fn peers() -> Finding {
             Finding::ok("peers", format!("of yours run: {}", names.join(" ")))
         }
         Err(reason) => Finding::problem("peers", "cannot be looked for", reason),
+    }
+}
+
+fn files(settings: Result<(), String>) -> Finding {
+    match settings {
+        Ok(()) => Finding::ok("settings", "what p2p.toml says can be used, if there is one"),
+        Err(reason) => Finding::problem("settings", "stop every other command", reason),
     }
 }
 

@@ -56,7 +56,7 @@ pub fn run() -> ExitCode {
         Ok(Wanted::Plot(plot)) => bench::plot::run(&plot),
         Ok(Wanted::Up(up)) => up::run(&up),
         Ok(Wanted::Config { settings, json }) => settings::show(&settings, json),
-        Ok(Wanted::Doctor(doctor)) => doctor::run(&doctor),
+        Ok(Wanted::Doctor(doctor, settings)) => doctor::run(&doctor, settings),
         Ok(Wanted::Text(text)) => settings::print(&text),
         Ok(Wanted::Man(dir, pages)) => settings::write_pages(&dir, &pages),
         Err(error) => {

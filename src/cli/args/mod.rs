@@ -14,7 +14,7 @@ use super::bench::plot::Plot;
 use super::sim::Sim;
 use crate::live::Config;
 use crate::web::Settings;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use client::{Client, SealKeyFile};
@@ -56,6 +56,9 @@ const MAN: &str = "\
 Examples:
   p2p man | man -l -                         Reads the first page
   p2p man ~/.local/share/man/man1            Writes one page for each command";
+
+/// What a broken file of settings does not stop: these help to mend it.
+const WITHOUT_SETTINGS: [&str; 3] = ["doctor", "completions", "man"];
 
 /// A group of machines keeps files without any server.
 #[derive(Parser)]
@@ -125,8 +128,8 @@ pub enum Wanted {
     Up(Up),
     /// All settings.
     Config { settings: Vec<Setting>, json: bool },
-    /// An examination of this machine.
-    Doctor(Doctor),
+    /// An examination of this machine, and why its files of settings cannot be used, if so.
+    Doctor(Doctor, Result<(), String>),
     /// This text, as it is: a script or a page.
     Text(Vec<u8>),
     /// Manual pages, in a folder.
@@ -155,15 +158,22 @@ pub enum AtEnd {
 /// Reads a command line, the program's own name first. What is wrong is told with the usage; exit code 2.
 pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Wanted, clap::Error> {
     let plain = CommandLine::command();
-    let files = Files::read(&plain).map_err(|reason| plain.clone().error(ErrorKind::ValueValidation, reason))?;
+    let (files, readable) = match Files::read(&plain) {
+        Ok(files) => (files, Ok(())),
+        Err(reason) => (Files::default(), Err(reason)),
+    };
     let mut command = without_empty_variables(files.lay_under(plain.clone()));
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let matches = command.try_get_matches_from_mut(&words);
     let task = task_in(&mut command, &words);
     let matches = match (matches, task) {
-        (Err(error), Some(task)) if error.use_stderr() => return Err(with_usage(task, error)),
+        (Err(error), Some(task)) if error.use_stderr() => return Err(with_usage(task, error, &words)),
         (matches, _) => matches?,
     };
+    let (name, _) = matches.subcommand().expect("one is required");
+    if let (Err(reason), false) = (&readable, WITHOUT_SETTINGS.contains(&name)) {
+        return Err(plain.clone().error(ErrorKind::ValueValidation, reason));
+    }
     let given = |check: fn(&ArgMatches) -> Result<(), String>| check(matches.subcommand().expect("one is required").1);
     let (name, manner, config) = match CommandLine::from_arg_matches(&matches)?.task {
         Task::Init(init) => ("init", init.manner(), given(peer::check).and_then(|()| init.config())),
@@ -184,7 +194,7 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
             let settings = files.settings(&plain, &matches);
             return Ok(Wanted::Config { settings, json: show.json() });
         }
-        Task::Doctor(doctor) => return Ok(Wanted::Doctor(doctor)),
+        Task::Doctor(doctor) => return Ok(Wanted::Doctor(doctor, readable)),
         Task::Completions { shell } => return Ok(Wanted::Text(pages::completions(CommandLine::command(), shell))),
         Task::Man { dir: None } => return Ok(Wanted::Text(pages::first(CommandLine::command()))),
         Task::Man { dir: Some(dir) } => return Ok(Wanted::Man(dir, pages::all(CommandLine::command()))),
@@ -204,14 +214,31 @@ fn task_in<'c>(command: &'c mut Command, words: &[OsString]) -> Option<&'c mut C
     }
 }
 
-/// The same error followed by the usage, which clap leaves out where a single value is wrong.
-fn with_usage(task: &mut Command, error: clap::Error) -> clap::Error {
+/// The same error followed by the usage, which clap leaves out where a single value is wrong. Where nobody gave the option that
+/// is blamed, its variable is.
+fn with_usage(task: &mut Command, error: clap::Error, words: &[OsString]) -> clap::Error {
     let text = error.to_string();
     if text.contains("Usage:") {
         return error;
     }
     let message = text.trim_start_matches("error: ").split("\n\nFor more").next().unwrap_or_default();
+    let message = match variable_blamed(task, &error, words) {
+        Some((option, variable)) => message.replace(&format!("'{option}'"), &format!("the variable {variable}")),
+        None => message.to_owned(),
+    };
     task.error(error.kind(), message)
+}
+
+/// The option whose value is wrong and the variable that has it, if no word of the command line does.
+fn variable_blamed(task: &Command, error: &clap::Error, words: &[OsString]) -> Option<(String, String)> {
+    let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return None;
+    };
+    let variable = task.get_arguments().find(|arg| arg.to_string() == *option)?.get_env()?.to_str()?;
+    let is_given = words.iter().any(|word| word.to_string_lossy().ends_with(value.as_str()));
+    (env::var(variable).is_ok_and(|set| set == *value) && !is_given).then(|| (option.clone(), variable.to_owned()))
 }
 
 /// An empty variable is an unset one; clap would read it as an empty value.
