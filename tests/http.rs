@@ -249,7 +249,10 @@ fn wrong_requests_are_refused_each_for_its_own_reason() {
             assert!(method == "HEAD" || refused.text().contains(why), "{}", refused.text());
         }
     }
-    assert_eq!(door.ask("GET", "/f/%ff", &[], b"").status, 400);
+    for (path, why) in [("/f/%ff", "a name is UTF-8"), ("/f/100%", "%25"), ("/f/%zz", "%25"), ("/f/a%2", "%25")] {
+        let refused = door.get(path);
+        assert!(refused.status == 400 && refused.text().contains(why), "{path}: {}", refused.text());
+    }
     assert_eq!(door.ask("POST", "/f/a", &[], b"").status, 405);
     assert_eq!(door.get("/no/route").status, 404);
     let put = |headers: &[(&str, &str)]| {
@@ -257,7 +260,7 @@ fn wrong_requests_are_refused_each_for_its_own_reason() {
         let headers = [&[("Host", "localhost"), ("Authorization", &bearer)], headers].concat();
         bare(door.addr, "PUT", "/f/a", &headers, b"abc").status
     };
-    assert_eq!(put(&[("Transfer-Encoding", "chunked")]), 411);
+    assert_eq!(put(&[]), 411);
     assert_eq!(put(&[("Content-Length", "99999999999999")]), 413);
     assert_eq!(put(&[("Content-Length", "3"), ("Content-Range", "bytes 0-2/3")]), 400);
     assert_eq!(put(&[("Content-Length", "3"), ("If-None-Match", "*")]), 400);
@@ -267,6 +270,29 @@ fn wrong_requests_are_refused_each_for_its_own_reason() {
     assert_eq!(door.ask("POST", "/v1/set", &[], &vec![b' '; 65 << 10]).status, 413);
     let long = "x".repeat(40 << 10);
     assert_eq!(door.get_with("/healthz", "X-Long", &long).status, 431);
+}
+
+/// As from a program that still writes: `tar c photos | curl -T - …`.
+#[test]
+fn a_file_may_come_in_chunks_whose_end_is_told_last() {
+    let network = Network::one();
+    let door = network.door(4);
+    let bearer = format!("Bearer {}", door.token);
+    let put = |name: &str, body: &[u8]| {
+        let headers = [("Host", "localhost"), ("Authorization", &*bearer), ("Transfer-Encoding", "chunked")];
+        bare(door.addr, "PUT", &format!("/f/{name}"), &headers, body).status
+    };
+    let file = noise(100_000, 1);
+    let mut body: Vec<u8> = Vec::new();
+    for chunk in file.chunks(30_000) {
+        body.extend([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+    }
+    assert_eq!(put("whole", &[&body[..], b"0\r\n\r\n"].concat()), 201);
+    assert_eq!(door.get("/f/whole").body, file);
+    assert_eq!(put("empty", b"0\r\n\r\n"), 201);
+    assert_eq!(door.get("/f/empty").body, b"");
+    assert_eq!(put("broken", &[&body[..], b"no length\r\n"].concat()), 400);
+    assert_eq!(door.get("/f/broken").status, 404);
 }
 
 #[test]

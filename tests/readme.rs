@@ -416,6 +416,7 @@ fn with_peer_4(stage: &Stage) {
     let variables = blocks("", page).remove(1).lines.join("\n");
     *stage.prelude.lock().unwrap() = variables;
     fs::write(stage.path("report.pdf"), noise(1_000_000, 3)).unwrap();
+    fs::create_dir(stage.path("photos")).unwrap();
     stage.prepares("curl -fsS -T report.pdf -H \"$TOKEN\" $P2P/f/report.pdf");
 }
 

@@ -15,7 +15,7 @@ pub struct Passing {
 }
 
 impl Store {
-    /// Room for so many bytes. A full disk is noticed here.
+    /// Room for so many bytes, and no limit to more. A full disk is noticed here.
     pub fn passing(&self, len_bytes: u64) -> Result<Passing, StoreError> {
         let temporary = self.temporary()?;
         reserve(temporary.file(), len_bytes).on("write", temporary.path())?;

@@ -13,11 +13,13 @@ use super::schema::{Code, Trouble};
 use super::taking;
 use crate::ground::{Content, FileName};
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http_body_util::channel::{Channel, Sender};
+use std::fmt::Display;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,10 +34,28 @@ pub fn routes() -> Vec<Route> {
     vec![Route { path: "/f/{name}", methods: &["get", "head", "put", "delete"], handler }]
 }
 
-/// A name as the path of a request has it.
-pub fn name_in(path: &str) -> Result<FileName, Refusal> {
-    let refused = |error| Refusal(StatusCode::BAD_REQUEST, Trouble::new(Code::Refused, error));
-    FileName::parse(path).map_err(refused)
+/// The file that the path of a request names.
+pub struct Named(pub FileName);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named, Response> {
+        let no = |code, reason: &dyn Display| Refusal(StatusCode::BAD_REQUEST, Trouble::new(code, reason)).reply();
+        // Left as it stands, a slip of the pen would be the name of another file.
+        if !is_well_escaped(parts.uri.path()) {
+            return Err(no(Code::Usage, &"in a path % is followed by two hexadecimal digits; itself it is %25"));
+        }
+        let Path(name) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| no(Code::Usage, &"a name is UTF-8, percent-encoded"))?;
+        FileName::parse(&name).map(Named).map_err(|reason| no(Code::Refused, &reason))
+    }
+}
+
+fn is_well_escaped(path: &str) -> bool {
+    let is_digits = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    path.split('%').skip(1).all(is_digits)
 }
 
 /// The hash as hexadecimal digits.
@@ -43,19 +63,11 @@ pub fn hash_of(content: &Content) -> String {
     content.hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn read(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
-    let name = match name_in(&path) {
-        Ok(name) => name,
-        Err(refusal) => return refusal.reply(),
-    };
+async fn read(State(control): Shared, Named(name): Named, headers: HeaderMap) -> Response {
     answer(&control, &name, &headers).await.unwrap_or_else(refuse)
 }
 
-async fn head(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
-    let name = match name_in(&path) {
-        Ok(name) => name,
-        Err(refusal) => return refusal.reply(),
-    };
+async fn head(State(control): Shared, Named(name): Named, headers: HeaderMap) -> Response {
     let content = match control.find(&name).await {
         Ok(known) => known.content(),
         Err(trouble) => return refuse(trouble),

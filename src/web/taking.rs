@@ -5,7 +5,7 @@
 
 use super::answers::{self, Subject};
 use super::control::Control;
-use super::files::{escaped, hash_of, name_in};
+use super::files::{Named, escaped, hash_of};
 use super::ranges::entity_tag;
 use super::replies::{Refusal, refuse, refuse_as, reply};
 use super::routes::Shared;
@@ -15,7 +15,7 @@ use crate::ground::FileName;
 use crate::live::{Arriving, NoRoom, Unheard, is_for_lack_of_room};
 use crate::peer::Answer;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
@@ -32,19 +32,15 @@ const BODY_STALLS: Duration = Duration::from_secs(30);
 /// Stores a file.
 pub async fn put(
     State(control): Shared,
-    Path(path): Path<String>,
+    Named(name): Named,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let name = match name_in(&path) {
-        Ok(name) => name,
-        Err(refusal) => return refusal.reply(),
-    };
-    let checked = ttl(query.as_deref()).and_then(|ttl| announced(&headers).map(|len_bytes| (ttl, len_bytes)));
+    let checked = ttl(query.as_deref()).and_then(|ttl| announced(&headers).map(|length| (ttl, length)));
     match checked {
         Err(refusal) => refusal.reply(),
-        Ok((ttl, len_bytes)) => match arrived(&control, &name, len_bytes, body).await {
+        Ok((ttl, length)) => match arrived(&control, &name, length, body).await {
             Err(refusal) => refusal.reply(),
             Ok(arriving) => store(&control, &name, &arriving, ttl).await,
         },
@@ -52,11 +48,7 @@ pub async fn put(
 }
 
 /// Removes a file.
-pub async fn delete(State(control): Shared, Path(path): Path<String>, headers: HeaderMap) -> Response {
-    let name = match name_in(&path) {
-        Ok(name) => name,
-        Err(refusal) => return refusal.reply(),
-    };
+pub async fn delete(State(control): Shared, Named(name): Named, headers: HeaderMap) -> Response {
     if let Some(refusal) = conditional(&headers) {
         return refusal.reply();
     }
@@ -70,8 +62,16 @@ pub async fn delete(State(control): Shared, Path(path): Path<String>, headers: H
     }
 }
 
-/// The length that is said before the bytes come: so room is made before, and a short file is no file.
-fn announced(headers: &HeaderMap) -> Result<u64, Refusal> {
+/// How many bytes are to come.
+#[derive(Clone, Copy)]
+enum Length {
+    /// So many: room is made before, and fewer are no file.
+    Said(u64),
+    /// Their end will be told (Transfer-Encoding: chunked), as where a program still writes them.
+    Untold,
+}
+
+fn announced(headers: &HeaderMap) -> Result<Length, Refusal> {
     let no = |status, message: &str| Err(Refusal(status, Trouble::new(Code::Usage, message)));
     if let Some(refusal) = conditional(headers) {
         return Err(refusal);
@@ -81,12 +81,16 @@ fn announced(headers: &HeaderMap) -> Result<u64, Refusal> {
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > MAX_FILE_BYTES => {
-            no(StatusCode::PAYLOAD_TOO_LARGE, "a file that is stored over HTTP has at most 64 GiB")
-        }
-        Some(length) => Ok(length),
-        None => no(StatusCode::LENGTH_REQUIRED, "say in Content-Length how long the file is"),
+        Some(length) if length > MAX_FILE_BYTES => Err(too_long()),
+        Some(length) => Ok(Length::Said(length)),
+        None if headers.contains_key(header::TRANSFER_ENCODING) => Ok(Length::Untold),
+        None => no(StatusCode::LENGTH_REQUIRED, "say in Content-Length how long the file is, or send it chunked"),
     }
+}
+
+fn too_long() -> Refusal {
+    let message = "a file that is stored over HTTP has at most 64 GiB";
+    Refusal(StatusCode::PAYLOAD_TOO_LARGE, Trouble::new(Code::Usage, message))
 }
 
 /// A network has no moment at which a condition could hold everywhere: who relies on one is told so.
@@ -109,21 +113,33 @@ fn ttl(query: Option<&str>) -> Result<Option<Duration>, Refusal> {
 }
 
 /// Takes the bytes as they come.
-async fn arrived(control: &Arc<Control>, name: &FileName, len_bytes: u64, mut body: Body) -> Result<Arriving, Refusal> {
-    let mut arriving = control.host.arrive(len_bytes).await.map_err(no_room)?;
-    let mut meter = Meter::new(control.told.clone(), name, len_bytes);
+async fn arrived(control: &Arc<Control>, name: &FileName, length: Length, mut body: Body) -> Result<Arriving, Refusal> {
+    let (room, mut meter) = match length {
+        Length::Said(bytes) => (bytes, Some(Meter::new(control.told.clone(), name, bytes))),
+        Length::Untold => (0, None),
+    };
+    let mut arriving = control.host.arrive(room).await.map_err(no_room)?;
     let bad = |status, message: &str| Err(Refusal(status, Trouble::new(Code::Usage, message)));
     loop {
         let frame = match timeout(BODY_STALLS, body.frame()).await {
             Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the rest of the file did not come"),
             Ok(Some(Err(_))) => return bad(StatusCode::BAD_REQUEST, "the file broke off"),
             Ok(Some(Ok(frame))) => frame,
-            Ok(None) if arriving.len_bytes() == len_bytes => return Ok(arriving),
-            Ok(None) => return bad(StatusCode::BAD_REQUEST, "the file is shorter than was said"),
+            Ok(None) => match length {
+                Length::Said(bytes) if arriving.len_bytes() < bytes => {
+                    return bad(StatusCode::BAD_REQUEST, "the file is shorter than was said");
+                }
+                Length::Said(_) | Length::Untold => return Ok(arriving),
+            },
         };
         if let Ok(bytes) = frame.into_data() {
+            if arriving.len_bytes() + bytes.len() as u64 > MAX_FILE_BYTES {
+                return Err(too_long());
+            }
             arriving.write(bytes).await.map_err(no_room)?;
-            meter.reached(arriving.len_bytes());
+            if let Some(meter) = &mut meter {
+                meter.reached(arriving.len_bytes());
+            }
         }
     }
 }
