@@ -11,10 +11,19 @@ say() { printf '\n== %s\n' "$*"; }
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 
 say "What the tests need"
-# Rust, and the real DHT clients of tests/interop (P2P_SKIP_INTEROP=1: without). As root, tests of full disks, power cuts and
-# forged senders run too, and with a C compiler (cc) those of failing disks, with iptables those of published ports, with curl
-# the examples of the pages; else they say that they are skipped.
+# Rust; the real DHT clients of tests/interop (P2P_SKIP_INTEROP=1: without); and as root some small programs, for the tests of
+# full and failing disks, power cuts, forged senders, published ports, containers and the examples of the pages. Without root
+# or without a program these say that they are skipped.
 rustup target list --installed 2>/dev/null | grep -q wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
+missing=()
+for need in curl:curl ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs nsenter:util-linux pgrep:procps; do
+    command -v "${need%:*}" >/dev/null || missing+=("${need#*:}")
+done
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"; } \
+        >/dev/null || echo "apt-get could not install ${missing[*]}: what needs them will be skipped" >&2
+fi
+tests/containers/install.sh
 [ -n "${P2P_SKIP_INTEROP+set}" ] || tests/interop/install.sh
 
 say "Format"

@@ -2,13 +2,18 @@
 
 mod common;
 
-use common::{Lab, Peer, SOON, eventually, is_root, program, through};
+use common::pages::{Block, Example, blocks, is_as_shown};
+use common::{Lab, Peer, SOON, eventually, is_root, noise, program, through};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Exit code of a script that finds no Docker engine here.
 const NO_ENGINE: i32 = 77;
@@ -144,22 +149,173 @@ fn a_neighbour_that_came_back_at_another_address_is_found_by_its_name() {
     eventually(SOON, "it hears of who found it", || knows(&dirs[2], "127.0.0.4"));
 }
 
-/// Where the binary for images lies that the Dockerfile takes.
+/// Where the Dockerfile takes the binary from.
+const BINARY: &str = "target/x86_64-unknown-linux-musl/release/p2p";
+
+/// How the binary for images is built.
 const STATIC: [&str; 4] = ["build", "--release", "--target", "x86_64-unknown-linux-musl"];
 
+/// How long containers may take for what is shown of them: for their health, three looks ten seconds apart.
+const SETTLED: Duration = Duration::from_secs(90);
+
+/// Engines are heavy: one at a time.
+static ONE_ENGINE: Mutex<()> = Mutex::new(());
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/containers").join(name)
+}
+
+/// A folder for `docker build` with the binary under test and, for it is not static, the libraries that it loads.
+fn context() -> TempDir {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = TempDir::new().unwrap();
+    let put = |from: &Path, at: &Path| {
+        let at = here.path().join(at);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::copy(from, at).unwrap();
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_p2p"));
+    put(program, Path::new(BINARY));
+    // What debuggers want is most of it; where nobody can strip it, it goes as it is.
+    let _ = Command::new("strip").arg(here.path().join(BINARY)).status();
+    for name in ["Dockerfile", "compose.yaml", "contrib/container/data/.keep", "contrib/container/run/.keep"] {
+        put(&root.join(name), Path::new(name));
+    }
+    let loads = Command::new("ldd").arg(program).output().unwrap();
+    let loads = String::from_utf8(loads.stdout).unwrap();
+    for library in loads.split_whitespace().filter(|word| word.starts_with('/')) {
+        put(Path::new(library), &Path::new("contrib/container").join(&library[1..]));
+    }
+    here
+}
+
+/// Runs the story of three containers with an image of that folder.
+fn three_containers(context: &Path) {
+    let _one = ONE_ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = Command::new(script("engine.sh")).arg(script("run.sh")).arg(context).output().unwrap();
+    let text = [ended.stdout, ended.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    eprintln!("{text}");
+    let code = ended.status.code();
+    assert!(code == Some(0) || code == Some(NO_ENGINE), "{code:?}");
+}
+
 #[test]
-#[ignore = "nightly: builds an image, and runs three containers"]
 fn containers_find_one_another_by_name_and_serve_on_when_one_is_cut_off() {
+    three_containers(context().path());
+}
+
+#[test]
+#[ignore = "nightly: builds the static binary that the image is meant for"]
+fn the_image_of_a_static_binary_does_the_same() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built =
         Command::new(env!("CARGO")).args(STATIC).current_dir(root).env("CC_x86_64_unknown_linux_musl", "gcc").output();
     if !built.as_ref().is_ok_and(|built| built.status.success()) {
         return eprintln!("skipped: no static binary (rustup target add x86_64-unknown-linux-musl): {built:?}");
     }
-    let script = |name: &str| root.join("tests/containers").join(name);
-    let ended = Command::new(script("engine.sh")).arg(script("run.sh")).arg(root).output().unwrap();
-    let text = [ended.stdout, ended.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    eprintln!("{text}");
-    let code = ended.status.code();
-    assert!(code == Some(0) || code == Some(NO_ENGINE), "{code:?}");
+    three_containers(root);
+}
+
+/// A Docker engine, and a folder where its client is used. It ends when nobody talks to it any more.
+struct Engine {
+    process: Child,
+    host: String,
+    here: TempDir,
+}
+
+impl Engine {
+    fn start() -> Option<Engine> {
+        let mut command = Command::new(script("engine.sh"));
+        command.args(["sh", "-c", "echo $DOCKER_HOST; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut host = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut host).unwrap();
+        if host.is_empty() {
+            assert_eq!(process.wait().unwrap().code(), Some(NO_ENGINE));
+            return None;
+        }
+        Some(Engine { process, host: host.trim().to_owned(), here: context() })
+    }
+
+    /// Runs a command to its end: how that was, and all it printed.
+    fn run(&self, line: &str) -> (i32, String) {
+        // The Compose of Debian is a program of its own.
+        let compose =
+            r#"docker() { if [ "$1" = compose ]; then docker-compose "${@:2}"; else command docker "$@"; fi; }"#;
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("{compose}\n{line}")]).current_dir(self.here.path());
+        let output = command.env("DOCKER_HOST", &self.host).env("DOCKER_BUILDKIT", "0").output().unwrap();
+        let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+        (output.status.code().unwrap_or(-1), text)
+    }
+
+    fn prepares(&self, line: &str) {
+        let (code, told) = self.run(line);
+        assert_eq!(code, 0, "{line}: {told}");
+    }
+
+    /// Runs a command until it prints what is shown; where nothing is, once, and well.
+    fn plays(&self, example: &Example) {
+        if example.shown.is_empty() {
+            return self.prepares(&example.command);
+        }
+        let begun = Instant::now();
+        loop {
+            let (_, told) = self.run(&example.command);
+            if is_as_shown(&example.shown, &told.lines().collect::<Vec<_>>()) {
+                return;
+            }
+            assert!(begun.elapsed() < SETTLED, "{example:?}\nprinted at last:\n{told}");
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn plays_all(&self, block: &Block) {
+        // The binary is there.
+        let builds = |line: &str| line.starts_with("rustup") || line.starts_with("CC_");
+        block.examples().iter().filter(|example| !builds(&example.command)).for_each(|example| self.plays(example));
+    }
+
+    fn clears(&self) {
+        self.prepares("docker ps -aq | xargs -r docker rm -fv; docker network prune -f; docker volume prune -f");
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_page_about_containers_is_as_it_stands_there() {
+    let _one = ONE_ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(engine) = Engine::start() else { return };
+    fs::write(engine.here.path().join("report.pdf"), noise(3_000_000, 1)).unwrap();
+    let page = blocks("", include_str!("../docs/p2p_setup.md"));
+    let part = |heading: &str| page.iter().filter(|block| block.name.contains(heading)).collect::<Vec<_>>();
+    let (walk, five, published) = (part("A walk"), part("Five peers"), part("Published ports"));
+    assert_eq!((walk.len(), five.len(), published.len()), (6, 1, 1));
+    assert_eq!(page.len(), 8, "say here how a new example is run");
+
+    walk.iter().for_each(|block| engine.plays_all(block));
+    assert!(fs::read(engine.here.path().join("copy.pdf")).unwrap() == noise(3_000_000, 1));
+
+    engine.clears();
+    published.iter().for_each(|block| engine.plays_all(block));
+    let status =
+        Example { command: "docker exec one /p2p status".into(), shown: vec!["peer …".into(), "…".into()] };
+    engine.plays(&status);
+
+    engine.clears();
+    let readme = blocks("", include_str!("../README.md"));
+    let readme = readme.iter().find(|block| block.name.contains("In containers")).unwrap();
+    engine.plays_all(readme);
+
+    engine.clears();
+    if engine.run("docker compose version").0 != 0 {
+        return eprintln!("skipped: there is no Docker Compose (apt-get install docker-compose)");
+    }
+    five.iter().for_each(|block| engine.plays_all(block));
 }

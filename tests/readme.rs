@@ -1,12 +1,10 @@
 //! The examples of README.md and docs/http.md: each is run as it stands there, and prints what it is said to print.
 //!
-//! An example is a block of lines with four blanks before them. `$ ` begins a command, and what follows is its output; in
-//! blocks without `$ ` each line is a command, and after two blanks an explanation. Commands are run by bash, in a network,
-//! a home and a process namespace of their own. Of the output times, traffic and hashes may differ; `…` is any
-//! lines at all, and at the end of one any words.
+//! Commands are run by bash, in a network, a home and a process namespace of their own. What an example is: tests/common/pages.rs.
 
 mod common;
 
+use common::pages::{Block, Example, blocks, is_as_shown};
 use common::{eventually, is_root, noise};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,101 +54,10 @@ const STORIES: [(&str, Story); 17] = [
 /// What is not run here, and why.
 const NOT_RUN: [(&str, &str); 4] = [
     ("README.md, Two commands, 1", "the first is run as the walk; the second runs this test"),
-    ("README.md, In containers, and as a service, 1", "needs a Docker engine: tests/containers/run.sh"),
+    ("README.md, In containers, and as a service, 1", "needs a Docker engine: tests/containers.rs"),
     ("README.md, Experiments, 1", "takes minutes: tests/bench.rs runs them with --quick"),
     ("docs/bench.md, Experiments on real processes, 1", "takes minutes: tests/bench.rs runs them with --quick"),
 ];
-
-/// Lines with four blanks before them.
-struct Block {
-    name: String,
-    lines: Vec<String>,
-}
-
-/// A command and what it is said to print.
-#[derive(Debug)]
-struct Example {
-    command: String,
-    shown: Vec<String>,
-}
-
-fn blocks(page: &str, text: &str) -> Vec<Block> {
-    let (mut found, mut heading, mut count) = (Vec::<Block>::new(), String::new(), 0);
-    let mut open = false;
-    for line in text.lines() {
-        if let Some(words) = line.strip_prefix("# ").or_else(|| line.strip_prefix("## ")) {
-            (heading, count) = (words.to_owned(), 0);
-        }
-        match line.strip_prefix("    ") {
-            Some(line) => {
-                if !open {
-                    count += 1;
-                    found.push(Block { name: format!("{page}, {heading}, {count}"), lines: Vec::new() });
-                }
-                found.last_mut().unwrap().lines.push(line.to_owned());
-                open = true;
-            }
-            None => open &= line.is_empty(),
-        }
-    }
-    found
-}
-
-impl Block {
-    fn examples(&self) -> Vec<Example> {
-        let is_session = self.lines.iter().any(|line| line.starts_with("$ "));
-        let mut found: Vec<Example> = Vec::new();
-        for line in &self.lines {
-            match (line.strip_prefix("$ "), is_session) {
-                (Some(command), _) => found.push(Example { command: command.to_owned(), shown: Vec::new() }),
-                (None, true) => found.last_mut().expect("a session begins with a command").shown.push(line.clone()),
-                // The rest of the line above.
-                (None, false) if line.starts_with(' ') => {}
-                (None, false) => {
-                    let command = line.split_once("  ").map_or(line.as_str(), |(command, _)| command);
-                    found.push(Example { command: command.to_owned(), shown: Vec::new() });
-                }
-            }
-        }
-        found
-    }
-}
-
-/// Whether a word may stand for another one: two hashes, clocks, places in the file system, or numbers before
-/// `ms` and `bytes`.
-fn is_like(shown: &str, told: &str, unit: Option<&&str>) -> bool {
-    let is_hex = |text: &str| !text.is_empty() && text.chars().all(|char| char.is_ascii_hexdigit() || char == '…');
-    let is_clock = |text: &str| text.len() == 8 && text.bytes().filter(|byte| *byte == b':').count() == 2;
-    let is_number = |text: &str| text.parse::<f64>().is_ok();
-    let file = |text: &str| text.starts_with('/').then(|| Path::new(text).file_name().map(ToOwned::to_owned)).flatten();
-    shown == told
-        || shown.chars().count() == told.chars().count() && shown.chars().count() >= 7 && is_hex(shown) && is_hex(told)
-        || is_clock(shown) && is_clock(told)
-        || file(shown).is_some() && file(shown) == file(told)
-        || unit.is_some_and(|unit| ["ms", "bytes"].contains(unit)) && is_number(shown) && is_number(told)
-}
-
-fn is_like_line(shown: &str, told: &str) -> bool {
-    let words = |line| str::split_whitespace(line).collect::<Vec<_>>();
-    let (shown, told) = (words(shown), words(told));
-    let same = |at: usize| is_like(shown[at], told[at], shown.get(at + 1));
-    match shown.split_last() {
-        Some((&"…", shown)) => shown.len() <= told.len() && (0..shown.len()).all(same),
-        _ => shown.len() == told.len() && (0..shown.len()).all(same),
-    }
-}
-
-/// Whether lines are as they are shown. `…` is any lines; empty ones count for nothing.
-fn is_as_shown(shown: &[String], told: &[&str]) -> bool {
-    match shown.split_first() {
-        None => told.is_empty(),
-        Some((first, rest)) if first.trim().is_empty() => is_as_shown(rest, told),
-        Some((first, rest)) if first == "…" => (0..=told.len()).any(|from| is_as_shown(rest, &told[from..])),
-        Some((first, rest)) => {
-            told.split_first().is_some_and(|(line, more)| is_like_line(first, line) && is_as_shown(rest, more))
-        }
-    }
-}
 
 /// Where commands are run: nothing of it is anywhere else, and all of it ends when it is dropped.
 struct Stage {

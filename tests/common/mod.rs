@@ -8,6 +8,7 @@
 
 pub mod http;
 pub mod network;
+pub mod pages;
 mod process;
 
 #[allow(unused_imports)]

@@ -13,8 +13,15 @@ skip() {
 }
 
 [ "$(id -u)" = 0 ] || skip "only root can start a Docker engine"
+# What install.sh unpacked, if it had to.
+own=$(cd "$(dirname "$0")/../.." && pwd)/target/engine
+if [ -e "$own/complete" ]; then
+    PATH=$own/usr/sbin:$own/usr/bin:$PATH
+    libraries=$(find "$own/lib" "$own/usr/lib" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
+    export PATH LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
 for needed in dockerd containerd docker nsenter ip iptables; do
-    command -v $needed >/dev/null || skip "there is no $needed (apt-get install --no-install-recommends docker.io iptables iproute2)"
+    command -v $needed >/dev/null || skip "there is no $needed (tests/containers/install.sh has it, from Debian)"
 done
 
 work=$(mktemp -d) || exit 1
