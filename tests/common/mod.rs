@@ -10,6 +10,7 @@ pub mod http;
 pub mod network;
 pub mod pages;
 mod process;
+pub mod terminal;
 
 #[allow(unused_imports)]
 pub use process::{Line, Peer, Stream, program, through};

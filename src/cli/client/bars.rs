@@ -65,11 +65,8 @@ pub fn show(object: &Object) -> bool {
         Object::Progress { .. } if shown.counts => {}
         Object::Phase(phase) if shown.counts => return words(phase).is_some(),
         Object::Progress { file, bytes, total, bytes_per_s, eta_s } => {
-            shown.bar_of(*total);
-            shown.bar.set_position(*bytes);
             let left = eta_s.map(|seconds| format!("  {seconds} s left")).unwrap_or_default();
-            shown.bar.set_prefix(short(file));
-            shown.bar.set_message(format!("{}/s{left}", size(*bytes_per_s)));
+            shown.bar_of(short(file), (*bytes, *total), format!("{}/s{left}", size(*bytes_per_s)));
         }
         Object::Phase(phase) => match words(phase) {
             // A wheel says less than a bar that is there.
@@ -98,13 +95,18 @@ fn words(phase: &Phase) -> Option<String> {
 
 impl Shown {
     /// `report.pdf  18.2 MB  ━━━━━━━━━━━━━━━━━━━━  100 %  612 MB/s`
-    fn bar_of(&mut self, total: u64) {
+    fn bar_of(&mut self, name: String, (bytes, total): (u64, u64), pace: String) {
         if self.total == Some(total) && !self.bar.is_finished() {
+            self.bar.set_position(bytes);
+            self.bar.set_prefix(name);
+            self.bar.set_message(pace);
             return;
         }
         let colours = self.colours_of_bars();
         let template = format!("{{prefix}}  {}  {{bar:20{colours}}}  {{percent:>3}} %  {{msg}}", size(total));
         self.restart(&template);
+        // Drawn when it is complete.
+        self.bar = self.bar.clone().with_prefix(name).with_message(pace).with_position(bytes);
         self.bar.set_length(total);
         self.total = Some(total);
     }
