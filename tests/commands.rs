@@ -163,6 +163,15 @@ fn a_hidden_name_is_found_by_its_key_alone() {
     network.p2p(&["request", "plan b"]).failed(3, "nobody has heard of it");
     network.p2p(&["request", "plan b", "--key-file", "my.key", "--hide-name"]).with(0);
     assert_eq!(network.read("received_plan b"), b"run");
+    // Whatever is asked about it by its own name.
+    let by_key = ["plan b", "--hide-name", "--key-file", "my.key"];
+    let of = |word: &'static str| network.p2p(&[&[word], &by_key[..]].concat());
+    assert!(of("history").with(0)[0].starts_with("version 1 "));
+    assert!(of("check").with(0).last().unwrap().starts_with("3 of 3 copies good"));
+    assert!(of("find").with(0)[0].starts_with("sealed-"));
+    assert!(of("rm").with(0)[0].starts_with("removed sealed-"));
+    of("request").failed(3, "was removed");
+    network.p2p(&["rm", "plan b", "--key-file", "my.key"]).failed(2, "say --hide-name too");
     network.store("open", b"not sealed");
     network.p2p(&["request", "open", "--key-file", "my.key", "-o", "open"]).with(0);
     assert_eq!(network.read("open"), b"not sealed");
@@ -297,6 +306,19 @@ fn a_peer_of_a_kademlia_network_takes_the_same_commands() {
     network.p2p(&["request", "report.pdf", "--peer", "5", "-o", "got"]).with(0);
     assert_eq!(network.read("got"), b"first");
     network.p2p(&["check", "report.pdf"]).with(0);
+}
+
+#[test]
+fn a_peer_that_quits_says_goodbye_and_one_that_vanishes_does_not() {
+    let mut network = Network::three();
+    assert_eq!(network.p2p(&["quit"]).with(0), ["peer 4 has left"]);
+    network.ring[5].wait_for("Peer 4 will depart from the network", SOON);
+    assert_eq!(network.ring.take(4).exit(SOON).code(), Some(0));
+    let gone = network.p2p(&["quit", "--abrupt", "--peer", "5"]);
+    assert_eq!(gone.with(0), ["peer 5 is gone, and told nobody"]);
+    assert_eq!(network.ring.take(5).exit(SOON).code(), Some(0));
+    network.ring[2].wait_for("Peer 5 is no longer alive", SOON);
+    network.found(1);
 }
 
 #[test]

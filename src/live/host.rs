@@ -6,7 +6,7 @@ use super::config::{Beginning, Config};
 use super::door;
 use super::hands::Hands;
 use super::interest::Interest;
-use super::life::Life;
+use super::life::{Fate, Life};
 use super::memory::{self, Remembered};
 use super::meters::Look;
 use super::neighbours::{self, Place};
@@ -146,6 +146,8 @@ pub(super) enum Wish {
     Value { key: String, command: Command },
     /// For the peer as it is.
     Plain(Command),
+    /// Not for the peer, which is not asked.
+    Vanish,
     /// Not for the peer: to see it.
     Look(oneshot::Sender<Look>),
 }
@@ -207,7 +209,7 @@ impl Host {
         if !places.is_empty() {
             tasks.spawn(neighbours::keep_on(places, orders.downgrade(), hands.clone()));
         }
-        let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks };
+        let life = Life { body, hands, happenings, wishes, events, orders: Orders::default(), tasks, fate: Fate::Live };
         task::spawn(life.live());
         Ok((Host { orders, id, addrs: own.into(), hands: reached }, first_listener))
     }
@@ -329,6 +331,11 @@ impl Host {
     /// Hands over, says goodbye, ends.
     pub fn leave(&self) -> Result<Reply, Unheard> {
         self.order(Wish::Plain(Command::Leave))
+    }
+
+    /// Ends at once, and tells nobody.
+    pub fn vanish(&self) -> Result<Reply, Unheard> {
+        self.order(Wish::Vanish)
     }
 
     /// The peer as it is now.

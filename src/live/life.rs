@@ -22,13 +22,16 @@ pub struct Life {
     pub events: broadcast::Sender<Event>,
     pub orders: Orders,
     pub tasks: JoinSet<()>,
+    pub fate: Fate,
 }
 
 /// Whether to live on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
+    /// Yes.
     Live,
-    Leave,
+    /// No: it has left, or shall vanish.
+    End,
 }
 
 impl Life {
@@ -55,8 +58,11 @@ impl Life {
         if self.body.hear() {
             self.survive_flood().await;
         }
-        self.body.wake();
-        self.perform()
+        if self.fate == Fate::Live {
+            self.body.wake();
+            self.perform();
+        }
+        self.fate
     }
 
     /// While datagrams never end, all others have a little of each turn.
@@ -119,6 +125,11 @@ impl Life {
                 return;
             }
             Wish::Value { key, command } => (Some(key), Wish::Plain(command)),
+            Wish::Vanish => {
+                self.fate = Fate::End;
+                let _ = reply.send(Answer::Left);
+                return;
+            }
             wish => (None, wish),
         };
         let ticket = self.orders.open(reply, subject);
@@ -132,7 +143,7 @@ impl Life {
                 self.orders.set_ttl(ticket, ttl);
                 self.tasks.spawn(self.hands.clone().find_source(ticket, word, name));
             }
-            Wish::Look(_) => unreachable!("it has left above"),
+            Wish::Look(_) | Wish::Vanish => unreachable!("they have left above"),
         }
     }
 
@@ -159,8 +170,8 @@ impl Life {
     }
 
     /// Does all that the peer wants done.
-    fn perform(&mut self) -> Fate {
-        let (mut fate, mut forgotten) = (Fate::Live, Vec::new());
+    fn perform(&mut self) {
+        let mut forgotten = Vec::new();
         while let Some(output) = self.body.poll() {
             match output {
                 Output::Move { ticket, task } => self.carry(ticket, task),
@@ -170,7 +181,7 @@ impl Life {
                 Output::Send { .. } | Output::Note { .. } => unreachable!("the body does these"),
                 Output::Answer { ticket, answer } => {
                     if answer == Answer::Left {
-                        fate = Fate::Leave;
+                        self.fate = Fate::End;
                     }
                     self.answer(ticket, answer);
                 }
@@ -181,7 +192,6 @@ impl Life {
         if !forgotten.is_empty() {
             self.hands.forget(forgotten);
         }
-        fate
     }
 
     /// Starts moving bytes, unless the command that they are for has its end already.

@@ -4,7 +4,7 @@ use super::answers::Subject;
 use super::control::Control;
 use super::replies::{refuse, reply};
 use super::schema::{
-    CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, RequestWish, SetWish, StoreWish, Trouble,
+    CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, QuitWish, RequestWish, SetWish, StoreWish, Trouble,
 };
 use super::{events, files, looking, openapi, watching};
 use crate::ground::{FileName, Naming};
@@ -168,7 +168,17 @@ async fn get_value(State(control): Shared, body: Bytes) -> Response {
     }
 }
 
-async fn quit(State(control): Shared) -> Response {
+async fn quit(State(control): Shared, body: Bytes) -> Response {
+    let QuitWish { abrupt } = match body.is_empty() {
+        true => QuitWish::default(),
+        false => match wish(&body) {
+            Ok(wish) => wish,
+            Err(trouble) => return refuse(trouble),
+        },
+    };
+    if abrupt {
+        return control.follow(Subject::default(), control.host.vanish());
+    }
     let begun = control.host.leave();
     control.stream(begun, |_, reply, lines| async move {
         let _ = lines.tell(&Object::Phase(Phase::Leaving)).await;

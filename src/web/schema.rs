@@ -6,7 +6,7 @@ mod wishes;
 
 pub use kinds::KINDS;
 pub use looking::Seen;
-pub use wishes::{CheckWish, GetWish, NameWish, RequestWish, SetWish, StoreWish};
+pub use wishes::{CheckWish, GetWish, NameWish, QuitWish, RequestWish, SetWish, StoreWish};
 
 use crate::ground::{Content, Copy, FileName, Health, Id, Manifest, Naming};
 use serde::de::Error as _;

@@ -60,7 +60,8 @@ Examples:
 
 const QUIT: &str = "\
 Examples:
-  p2p quit                                   The peer hands over what it holds, says goodbye and ends";
+  p2p quit                                   The peer hands over what it holds, says goodbye and ends
+  p2p quit --abrupt --peer 4                 Peer 4 is gone at once: the others find out";
 
 const SEAL_KEY: &str = "\
 Examples:
@@ -144,6 +145,18 @@ pub struct KeyOptions {
     pub key_file: Option<PathBuf>,
 }
 
+/// A file of the network.
+#[derive(Args, Debug)]
+pub struct Called {
+    /// Its name
+    pub name: String,
+    /// It was stored with --hide-name: the key tells how it is called in the network
+    #[arg(long)]
+    pub hide_name: bool,
+    #[command(flatten)]
+    pub key: KeyOptions,
+}
+
 /// Files to be kept.
 #[derive(Args, Debug)]
 #[command(before_help = STORE)]
@@ -200,8 +213,8 @@ pub struct Request {
 #[derive(Args, Debug)]
 #[command(before_help = RM)]
 pub struct Rm {
-    /// Its name
-    pub name: String,
+    #[command(flatten)]
+    pub file: Called,
     #[command(flatten)]
     pub asking: Asking,
 }
@@ -218,8 +231,8 @@ pub struct Ls {
 #[derive(Args, Debug)]
 #[command(before_help = CHECK)]
 pub struct Check {
-    /// Its name
-    pub name: String,
+    #[command(flatten)]
+    pub file: Called,
     /// Have made good what lacks, and wait for it
     #[arg(long)]
     pub repair: bool,
@@ -231,8 +244,8 @@ pub struct Check {
 #[derive(Args, Debug)]
 #[command(before_help = HISTORY)]
 pub struct History {
-    /// Its name
-    pub name: String,
+    #[command(flatten)]
+    pub file: Called,
     #[command(flatten)]
     pub asking: Asking,
 }
@@ -272,6 +285,9 @@ pub struct Status {
 #[derive(Args, Debug)]
 #[command(before_help = QUIT)]
 pub struct Quit {
+    /// Vanish at once, telling nobody, as with Ctrl-C or in a crash
+    #[arg(long)]
+    pub abrupt: bool,
     #[command(flatten)]
     pub asking: Asking,
 }
@@ -302,7 +318,7 @@ impl Client {
             | Client::Find(Find { asking, .. })
             | Client::Ping(Ping { asking, .. })
             | Client::Watch(Watch { asking, .. })
-            | Client::Quit(Quit { asking }) => asking,
+            | Client::Quit(Quit { asking, .. }) => asking,
         }
     }
 
@@ -311,6 +327,14 @@ impl Client {
         match self {
             Client::Store(store) if !store.encrypt && store.key.is_given() => {
                 Err("a key is for sealing: say --encrypt too, or leave it out".to_owned())
+            }
+            Client::Rm(Rm { file, .. })
+            | Client::Check(Check { file, .. })
+            | Client::History(History { file, .. })
+            | Client::Find(Find { file, .. })
+                if !file.hide_name && file.key.is_given() =>
+            {
+                Err("a key is for hidden names here: say --hide-name too, or leave it out".to_owned())
             }
             Client::Request(request) if request.asking.json && request.output.as_deref() == Some(Path::new("-")) => {
                 Err("--json and -o - both write to standard output: leave out one of them".to_owned())
@@ -395,7 +419,7 @@ mod tests {
         assert_eq!((request.output, request.version), (Some("-".into()), Some(3)));
         assert_eq!(request.asking.timeout, Some(Duration::from_millis(500)));
         let Client::Rm(rm) = read("p2p rm -- -dash") else { panic!() };
-        assert_eq!(rm.name, "-dash");
+        assert_eq!(rm.file.name, "-dash");
         let Client::Set(set) = read("p2p set depth -40") else { panic!() };
         assert_eq!((set.key.as_str(), set.value.as_str()), ("depth", "-40"));
     }
@@ -406,6 +430,9 @@ mod tests {
             "p2p store",
             "p2p store -",
             "p2p store a b --name both",
+            "p2p rm a --key-file k",
+            "p2p check a --passphrase-file p",
+            "p2p history a --key-file k --passphrase-file p --hide-name",
             "p2p store a - --name both",
             "p2p store a --ttl 0",
             "p2p store a --ttl soon",

@@ -1,6 +1,6 @@
 //! The options of commands that look at a network.
 
-use super::client::Asking;
+use super::client::{Asking, Called};
 use crate::web::schema::Mode;
 use clap::{Args, ValueEnum};
 
@@ -56,8 +56,8 @@ pub struct Peers {
 #[derive(Args, Debug)]
 #[command(before_help = FIND)]
 pub struct Find {
-    /// Its name
-    pub name: String,
+    #[command(flatten)]
+    pub file: Called,
     /// The way that this geometry would take; computed, where the network has the other one
     #[arg(id = "geometry", long = "as", value_name = "GEOMETRY")]
     pub geometry: Option<Geometry>,

@@ -3,19 +3,19 @@
 use super::bars;
 use super::link::{Line, Link};
 use super::show::{self, Files, Holders};
-use super::{name_of, say};
-use crate::cli::args::client::{Asking, Check, Get, History, Rm, Set};
+use super::{called, say};
+use crate::cli::args::client::{Asking, Check, Get, History, Quit, Rm, Set};
 use crate::cli::args::looking::{Find, Ping};
 use crate::cli::tell::escaped;
 use crate::cli::{report, sights, who};
 use crate::web::counted;
 use crate::web::schema::looking::{FindWish, PingWish};
-use crate::web::schema::{CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, Seen, SetWish, Trouble};
+use crate::web::schema::{CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, QuitWish, Seen, SetWish, Trouble};
 use std::io::{self, IsTerminal as _};
 
 /// Lets nobody find a file any more.
 pub fn remove(rm: &Rm, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let name = name_of(&rm.name)?;
+    let name = called(&rm.file)?;
     let link = link(&rm.asking)?;
     link.post("/v1/rm", &NameWish { name: name.to_string() }, |line| {
         link.show(&line, |object| match object {
@@ -41,7 +41,7 @@ pub fn list(link: &Link) -> Result<Outcome, Trouble> {
 
 /// Shows how the copies of a file are.
 pub fn check(check: &Check, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let name = name_of(&check.name)?.to_string();
+    let name = called(&check.file)?.to_string();
     let link = link(&check.asking)?;
     let mut holders = Holders::default();
     let wish = CheckWish { name: name.clone(), repair: check.repair };
@@ -59,7 +59,7 @@ pub fn check(check: &Check, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
 
 /// Shows the versions of a file.
 pub fn history(history: &History, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let name = name_of(&history.name)?.to_string();
+    let name = called(&history.file)?.to_string();
     let link = link(&history.asking)?;
     let mut holders = Holders::default();
     let outcome = link.post("/v1/history", &NameWish { name }, |line| {
@@ -119,7 +119,7 @@ pub fn contacts(link: &Link, shown: fn(&[Seen]) -> Vec<String>) -> Result<Outcom
 
 /// Shows the way to who keeps a file, also where nobody has it.
 pub fn find(find: &Find, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let name = name_of(&find.name)?.to_string();
+    let name = called(&find.file)?.to_string();
     let link = link(&find.asking)?;
     let mut seen = Vec::new();
     let wish = FindWish { name, mode: find.geometry.map(Mode::from) };
@@ -138,11 +138,13 @@ pub fn ping(ping: &Ping, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Res
     Ok(outcome)
 }
 
-/// Lets a peer go.
-pub fn quit(link: &Link) -> Result<Outcome, Trouble> {
-    let outcome = link.post("/v1/quit", &(), |line| link.show(&line, |_| Vec::new()))?;
+/// Lets a peer go, or makes it vanish.
+pub fn quit(quit: &Quit, link: &Link) -> Result<Outcome, Trouble> {
+    let wish = QuitWish { abrupt: quit.abrupt };
+    let outcome = link.post("/v1/quit", &wish, |line| link.show(&line, |_| Vec::new()))?;
     if !link.json {
-        show::results(&[format!("peer {} has left", link.name())]);
+        let how = if quit.abrupt { "is gone, and told nobody" } else { "has left" };
+        show::results(&[format!("peer {} {how}", link.name())]);
     }
     Ok(outcome)
 }

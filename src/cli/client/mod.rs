@@ -12,7 +12,7 @@ mod show;
 mod store;
 mod watching;
 
-use super::args::client::{Asking, Client};
+use super::args::client::{Asking, Called, Client};
 use super::repl::INTERRUPTED;
 use super::sights;
 use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
@@ -99,7 +99,7 @@ fn perform(client: Client, runtime: &Handle) -> Result<Outcome, Trouble> {
         Client::Find(find) => looking::find(&find, link),
         Client::Ping(ping) => looking::ping(&ping, link),
         Client::Watch(watch) => watching::watch(&watch, link),
-        Client::Quit(quit) => looking::quit(&link(&quit.asking)?),
+        Client::Quit(quit) => looking::quit(&quit, &link(&quit.asking)?),
     }
 }
 
@@ -177,6 +177,16 @@ fn late(limit: Duration) -> Trouble {
 /// A name, checked before anybody is asked.
 fn name_of(text: &str) -> Result<FileName, Trouble> {
     FileName::parse(text).map_err(|error| Trouble::new(Code::Refused, error))
+}
+
+/// How a file is called in the network.
+fn called(file: &Called) -> Result<FileName, Trouble> {
+    let name = name_of(&file.name)?;
+    if !file.hide_name {
+        return Ok(name);
+    }
+    let key = keys::given(&file.key)?.map_or_else(|| keys::asked(false), Ok)?;
+    key.hidden_name(&name).map_err(keys::trouble)
 }
 
 /// Fails where two of the names are the same.

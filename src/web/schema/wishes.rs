@@ -58,3 +58,11 @@ pub struct GetWish {
     /// The key.
     pub key: String,
 }
+
+/// `POST /v1/quit`; no body is the same as an empty object.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct QuitWish {
+    /// Vanish at once and tell nobody, instead of handing over and saying goodbye.
+    #[serde(default)]
+    pub abrupt: bool,
+}
