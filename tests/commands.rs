@@ -207,6 +207,34 @@ fn a_file_of_which_only_damaged_bytes_are_left_is_not_brought() {
 }
 
 #[test]
+fn copies_that_are_all_damaged_make_a_whole_one_and_no_look_destroys_what_is_left() {
+    let network = Network::three();
+    let bytes = noise(6_100_000, 4);
+    network.store("report.pdf", &bytes);
+    // Each in another chunk.
+    for (number, at) in [(2, 70_000), (4, 2_000_000), (5, 6_000_000)] {
+        network.damage_at(number, 6_100_000, at);
+    }
+    network.p2p(&["check", "report.pdf"]).with(5);
+    let ended = network.p2p(&["request", "report.pdf", "-o", "copy"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(network.read("copy") == bytes);
+    network.p2p(&["check", "report.pdf", "--repair"]).with(0);
+
+    // All in the same one: it stays known, and known to be damaged.
+    for number in [2, 4, 5] {
+        network.damage_at(number, 6_100_000, 3_000_000);
+    }
+    for _ in 0..2 {
+        let checked = network.p2p(&["check", "report.pdf"]);
+        assert_eq!((checked.code, checked.err.as_str()), (5, ""), "{checked:?}");
+        assert!(checked.out.contains("0 of 3 copies good"), "{checked:?}");
+    }
+    network.p2p(&["request", "report.pdf"]).failed(5, "it is held, but damaged");
+    assert!(network.p2p(&["ls"]).with(0)[0].contains("report.pdf"));
+}
+
+#[test]
 fn fewer_copies_than_wanted_are_told_apart_from_damage() {
     let network = Network::of(&["init 2 4 5 1", "init 4 5 9 1", "init 5 9 2 1", "init 9 2 4 1"]);
     network.store("4103", b"a few words");

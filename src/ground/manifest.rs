@@ -109,6 +109,11 @@ impl Holding {
         Holding { key, version: 0, content: Content::REMOVED, link: Link::default() }
     }
 
+    /// Whether this is [`Holding::any`].
+    pub fn is_any(&self) -> bool {
+        *self == Holding::any(self.key)
+    }
+
     /// Which of two versions of one file answers a request: the higher (version, content). No clock decides.
     pub fn rank(&self) -> (u64, Content) {
         (self.version, self.content)

@@ -37,16 +37,22 @@ impl Hands {
         let hands = self.clone();
         let outcome = block(move || {
             let content = put.manifest.content;
+            let is_own = source.is_none();
             let bytes = match source {
                 _ if content.is_removed() => None,
                 Some(source) => Some((open(&source.path)?.0, source.pieces)),
                 None => Some(hands.own_bytes(&content)?),
             };
-            transfer::converse(&hands.lines, to.addr, |line| {
+            let given = transfer::converse(&hands.lines, to.addr, |line| {
                 let payload = bytes.as_ref().map(|(file, pieces)| Payload { pieces, file });
                 transfer::upload(line, &put, payload, &hands.exchange)?;
                 Ok(((), AfterTalk::Reuse))
-            })
+            });
+            if given == Err(MoveError::Damaged) && is_own {
+                // Perhaps it was so before it left.
+                hands.say_damaged(transfer::examine(&hands.store, &put.manifest.name, true, || Ok(()))?.1);
+            }
+            given
         });
         let outcome = outcome.await;
         self.moved(ticket, outcome).await;
@@ -108,7 +114,7 @@ impl Hands {
                 error => error.into(),
             });
             if let (Some(content), Err(MoveError::Damaged)) = (content, &copied) {
-                hands.say_damaged(hands.store.drop_damaged(&content, Some(&file))?);
+                hands.say_damaged(hands.store.set_damaged(&content, Some(&file))?);
             }
             copied?;
             Ok(arrival.finish()?)
@@ -123,8 +129,8 @@ impl Hands {
         let hands = self.clone();
         let outcome = block(move || {
             if at.id == hands.id {
-                let (copies, dropped) = transfer::examine(&hands.store, &name, verify, || Ok(()))?;
-                hands.say_damaged(dropped);
+                let (copies, damaged) = transfer::examine(&hands.store, &name, verify, || Ok(()))?;
+                hands.say_damaged(damaged);
                 return Ok(copies);
             }
             hands.ask(at, |line| transfer::inspect(line, &name, verify))
@@ -185,9 +191,9 @@ impl Hands {
         answering
     }
 
-    /// Tells the peer what its store has dropped.
-    pub fn say_damaged(&self, dropped: Vec<Manifest>) {
-        dropped.into_iter().for_each(|manifest| self.say(Happening::Input(Input::Damaged(manifest))));
+    /// Tells the peer which of its copies turned out to be damaged.
+    pub fn say_damaged(&self, damaged: Vec<Manifest>) {
+        damaged.into_iter().for_each(|manifest| self.say(Happening::Input(Input::Damaged(manifest))));
     }
 
     /// Tells the peer what its store has got.

@@ -72,8 +72,8 @@ fn answer(line: &mut std::net::TcpStream, ip: IpAddr, question: Result<Question,
         Ok(Question::Put(put)) => accept(line, put, hands),
         Ok(Question::Get(get)) => give(line, &get, ip, hands),
         Ok(Question::Inspect { name, verify }) => {
-            let dropped = transfer::serve_inspect(line, &hands.store, &name, verify);
-            dropped.map(|dropped| hands.say_damaged(dropped)).is_ok()
+            let damaged = transfer::serve_inspect(line, &hands.store, &name, verify);
+            damaged.map(|damaged| hands.say_damaged(damaged)).is_ok()
         }
         Ok(Question::List) => transfer::serve_list(line, &hands.answering()).is_ok(),
         // Belong to a Get, and come before it ends.

@@ -53,7 +53,7 @@ impl Opened {
     }
 
     /// The bytes from `at` to the end of their chunk. Fails with [`MoveError::Damaged`] if they are not what they were;
-    /// then the copy is dropped. `at` is before its end.
+    /// then others are asked for good ones. `at` is before its end.
     pub async fn read(&self, at: u64) -> Result<Vec<u8>, MoveError> {
         let _turn = turn(&self.hands.reading).await;
         let opened = self.clone();
@@ -66,16 +66,16 @@ impl Opened {
         let mut chunk = vec![0; self.pieces.chunk_len(index) as usize];
         let read = self.file.read_exact_at(&mut chunk, start);
         if read.is_err() || !self.pieces.verify(index, &chunk) {
-            self.drop_damaged()?;
+            self.set_damaged()?;
             return Err(MoveError::Damaged);
         }
         chunk.drain(..(at - start) as usize);
         Ok(chunk)
     }
 
-    fn drop_damaged(&self) -> Result<(), StoreError> {
+    fn set_damaged(&self) -> Result<(), StoreError> {
         if self.kept {
-            self.hands.say_damaged(self.hands.store.drop_damaged(&self.content(), Some(&self.file))?);
+            self.hands.say_damaged(self.hands.store.set_damaged(&self.content(), Some(&self.file))?);
         }
         Ok(())
     }
@@ -121,8 +121,10 @@ impl Arriving {
 impl Hands {
     /// Opens what is here of the version that answers for a name.
     pub async fn open(self: Arc<Self>, name: FileName) -> Option<Opened> {
-        let content = self.store.get(&name.key())?.content;
-        if content.is_removed() {
+        let manifest = self.store.get(&name.key())?;
+        let content = manifest.content;
+        // Of what is known to be damaged, others have better copies, or parts of one.
+        if content.is_removed() || !self.store.keeps(&manifest) {
             return None;
         }
         let _turn = turn(&self.reading).await;

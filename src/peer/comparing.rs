@@ -102,7 +102,10 @@ impl Peer {
 
     /// What we hold of the files asked about: the versions themselves, then others of the same names, as many as fit.
     pub(super) fn answer_holds(&self, asked: &[Holding]) -> krpc::Answer {
-        let same = |file: &Holding| self.shelf.get(file).map(|(manifest, _)| manifest.holding());
+        // Who looks for a file takes good parts of bad copies too; a keeper that compares is to bring good ones.
+        let is_told = |file: &Holding| file.is_any() || self.shelf.get(file).is_none_or(|(_, note)| !note.damaged);
+        let asked: Vec<&Holding> = asked.iter().filter(|file| is_told(file)).collect();
+        let same = |file: &&Holding| self.shelf.get(file).map(|(manifest, _)| manifest.holding());
         let mut files: Vec<Holding> = asked.iter().filter_map(same).collect();
         let (mut bests, mut others) = (Vec::new(), Vec::new());
         let keys: BTreeSet<Id> = asked.iter().map(|file| file.key).collect();
@@ -152,7 +155,7 @@ impl Peer {
                 continue;
             }
             for keeper in keepers.into_iter().filter(|keeper| *keeper != self.me.id) {
-                let holdings = self.shelf.versions(key).map(|(manifest, _)| manifest.holding());
+                let holdings = self.shelf.whole(key).map(Manifest::holding);
                 by_peer.entry(keeper).or_default().extend(holdings);
             }
         }

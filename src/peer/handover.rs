@@ -134,10 +134,11 @@ impl Peer {
         }
     }
 
-    /// A copy of ours is not what it was: those who have others are asked for one.
+    /// A copy of ours is not what it was: those who have others are asked for one. It stays until that has come: where all
+    /// copies are damaged, each in another place, what is good in them makes a whole one.
     pub(super) fn damaged(&mut self, now: Moment, manifest: &Manifest) {
         let holding = manifest.holding();
-        if !self.shelf.remove_version(&holding) {
+        if !self.shelf.set_damaged(&holding) {
             return;
         }
         let place = self.naming.place(&manifest.name);
@@ -294,7 +295,10 @@ impl Peer {
                 if let MoveError::Unreachable(_) = error {
                     self.verify_known(now, to);
                 }
-                self.handover.agenda.insert((now + self.retry(), file.key));
+                // What is damaged here is given for the sake of what is not; there is nothing new to give soon.
+                let is_damaged = self.shelf.get(file).is_some_and(|(_, note)| note.damaged);
+                let retry = if is_damaged { RECHECK_EVERY } else { self.retry() };
+                self.handover.agenda.insert((now + retry, file.key));
             }
         }
     }

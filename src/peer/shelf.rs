@@ -2,6 +2,7 @@
 
 use crate::ground::{Admission, FileName, Holding, Id, Manifest, Moment, Versions};
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 /// What the store holds, without the bytes.
 #[derive(Default)]
@@ -9,7 +10,7 @@ pub(super) struct Shelf {
     held: BTreeMap<Id, Versions<Note>>,
     /// When which file has a version whose time is over; now and then too early.
     endings: BTreeSet<(Moment, Id)>,
-    /// Counts up whenever a version comes or goes.
+    /// Counts up whenever a version comes or goes, or its bytes turn bad or good.
     revision: u64,
 }
 
@@ -24,11 +25,19 @@ pub(super) struct Note {
     pub expires: Moment,
     /// No new copy is made before: who had one may only be away for a moment.
     pub spare_until: Moment,
+    /// Our bytes are not what they were: others are to give us good ones, and may have the good ones among ours.
+    pub damaged: bool,
 }
 
 impl Note {
     pub fn until(expires: Moment) -> Note {
-        Note { confirmed: BTreeSet::new(), doubted: BTreeSet::new(), expires, spare_until: Moment::START }
+        Note {
+            confirmed: BTreeSet::new(),
+            doubted: BTreeSet::new(),
+            expires,
+            spare_until: Moment::START,
+            damaged: false,
+        }
     }
 
     /// This peer said that it holds it.
@@ -66,6 +75,7 @@ impl Shelf {
             Admission::Have => {
                 let (_, note) = versions.get_mut(&manifest.holding()).expect("the shelf has it");
                 note.expires = note.expires.max(expires);
+                self.revision += u64::from(mem::take(&mut note.damaged));
             }
             Admission::Outdated(_) => return,
         }
@@ -92,6 +102,16 @@ impl Shelf {
         gone
     }
 
+    /// Our bytes of this version are not what they were. True: that is news.
+    pub fn set_damaged(&mut self, like: &Holding) -> bool {
+        let Some((_, note)) = self.held.get_mut(&like.key).and_then(|versions| versions.get_mut(like)) else {
+            return false;
+        };
+        let is_new = !mem::replace(&mut note.damaged, true);
+        self.revision += u64::from(is_new);
+        is_new
+    }
+
     /// When something is over next.
     pub fn due(&self) -> Moment {
         self.endings.first().map_or(Moment::NEVER, |(at, _)| *at)
@@ -111,6 +131,11 @@ impl Shelf {
             expired.extend(over);
         }
         expired
+    }
+
+    /// The versions of the file with this key whose bytes are good, as far as we know.
+    pub fn whole(&self, key: Id) -> impl Iterator<Item = &Manifest> {
+        self.versions(key).filter(|(_, note)| !note.damaged).map(|(manifest, _)| manifest)
     }
 
     /// All versions of the file with this key.
@@ -163,7 +188,7 @@ impl Shelf {
         self.held.is_empty()
     }
 
-    /// Counts up whenever a version comes or goes.
+    /// Counts up whenever a version comes or goes, or its bytes turn bad or good.
     pub fn revision(&self) -> u64 {
         self.revision
     }

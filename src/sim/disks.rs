@@ -48,9 +48,10 @@ impl Disk {
         self.versions(key).next()
     }
 
-    /// Just this version is held.
+    /// Just this version is held, and can be read.
     pub fn holds(&self, manifest: &Manifest) -> bool {
-        self.versions(manifest.name.key()).any(|held| held.rank() == manifest.rank())
+        !self.damaged.contains(&manifest.content)
+            && self.versions(manifest.name.key()).any(|held| held.rank() == manifest.rank())
     }
 
     /// These bytes are held under this key, and can be read.
@@ -63,8 +64,8 @@ impl Disk {
         self.damaged.insert(content);
     }
 
-    /// How the versions under a key are. What is found damaged is dropped, if it was looked for.
-    pub fn inspect(&mut self, key: Id, verify: bool) -> (Vec<Copy>, Vec<Manifest>) {
+    /// How the versions under a key are; and which of them are damaged, if that was looked for.
+    pub fn inspect(&self, key: Id, verify: bool) -> (Vec<Copy>, Vec<Manifest>) {
         let health = |manifest: &Manifest| match (verify, self.damaged.contains(&manifest.content)) {
             (false, _) => Health::Here,
             (true, false) => Health::Verified,
@@ -74,7 +75,6 @@ impl Disk {
         let copies: Vec<Copy> = self.versions(key).map(copy).collect();
         let is_bad = |copy: &&Copy| matches!(copy.health, Health::Damaged { .. });
         let bad: Vec<Manifest> = copies.iter().filter(is_bad).map(|copy| copy.manifest.clone()).collect();
-        bad.iter().for_each(|manifest| self.forget(manifest));
         (copies, bad)
     }
 

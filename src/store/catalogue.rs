@@ -123,15 +123,12 @@ impl<'c> Draft<'c> {
         }
     }
 
-    /// Strikes all versions that refer to a content. Returns them.
-    pub fn remove_content(&mut self, content: &Content) -> Vec<Manifest> {
+    /// All versions that refer to a content.
+    pub fn with_content(&self, content: &Content) -> Vec<Manifest> {
         // Seldom enough to look everywhere; a draft that changed a name before knows it better than its base.
         let unchanged = self.base.names.iter().filter(|(key, _)| !self.changes.names.contains_key(key));
         let all = unchanged.chain(&self.changes.names).flat_map(|(_, versions)| versions.iter());
-        let manifests = all.map(|(manifest, _)| manifest).filter(|manifest| manifest.content == *content);
-        let manifests: Vec<Manifest> = manifests.cloned().collect();
-        manifests.iter().for_each(|manifest| self.remove(&manifest.holding()));
-        manifests
+        all.map(|(manifest, _)| manifest).filter(|manifest| manifest.content == *content).cloned().collect()
     }
 
     /// Adds an edit that the catalogue in memory knows nothing of.
@@ -220,7 +217,8 @@ mod tests {
             draft.insert(&manifest("a", 1, 7), None);
             assert!(draft.refers_to(&manifest("a", 1, 7).content));
             assert_eq!(draft.admits(&manifest("a", 1, 7), true), Admission::Have);
-            assert_eq!(draft.remove_content(&manifest("a", 1, 7).content), [manifest("a", 1, 7)]);
+            assert_eq!(draft.with_content(&manifest("a", 1, 7).content), [manifest("a", 1, 7)]);
+            draft.remove(&manifest("a", 1, 7).holding());
             assert!(!draft.refers_to(&manifest("a", 1, 7).content));
             draft.insert(&manifest("b", 1, 8), None);
         });

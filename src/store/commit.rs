@@ -3,12 +3,13 @@
 //! Bytes get their name before the index lists them, and lose it after the index has struck them: whenever a crash
 //! comes, every version listed has its content.
 
-use super::catalogue::{Catalogue, Changes, Draft};
+use super::catalogue::{Changes, Draft};
 use super::error::On as _;
 use super::index::{Bookmark, Edit, Expiry};
 use super::temporary::{Temporary, sync_folder};
 use super::{FileId, Shared, StoreError, content_path, identity, remove};
 use crate::ground::{Admission, Content, Holding, Manifest};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -18,8 +19,7 @@ pub(super) enum Change {
     Keep(Keep),
     /// Versions are to be dropped.
     Forget(Vec<Manifest>),
-    /// These bytes are wrong, as long as they lie in this file, or in none: all versions that refer to them are to be
-    /// dropped.
+    /// These bytes are wrong, as long as they lie in this file, or in none.
     Damaged(Content, Option<FileId>),
     /// How far the scrub is.
     Bookmark(Bookmark),
@@ -45,8 +45,8 @@ pub(super) enum Done {
     WithoutBytes,
     /// The version is not kept: this one is here.
     Outdated(Holding),
-    /// These are dropped.
-    Dropped(Vec<Manifest>),
+    /// These have no good bytes.
+    Damaged(Vec<Manifest>),
 }
 
 /// What one commit does.
@@ -61,26 +61,27 @@ struct Plan {
 pub(super) fn make(shared: &Shared, changes: Vec<Change>) -> Vec<Result<Done, StoreError>> {
     let len = changes.len();
     // Nobody else changes the catalogue, so what is planned stays true while others read it.
-    let plan = plan(&shared.root, &shared.catalogue(), changes);
+    let plan = plan(shared, changes);
     match perform(shared, plan) {
         Ok(dones) => dones.into_iter().map(Ok).collect(),
         Err(error) => (0..len).map(|_| Err(error.clone())).collect(),
     }
 }
 
-fn plan(root: &Path, catalogue: &Catalogue, changes: Vec<Change>) -> Plan {
-    let mut draft = Draft::new(catalogue);
+fn plan(shared: &Shared, changes: Vec<Change>) -> Plan {
+    let catalogue = shared.catalogue();
+    let mut draft = Draft::new(&catalogue);
     let mut arrivals = Vec::new();
     let dones = changes.into_iter().map(|change| match change {
-        Change::Keep(keep) => plan_to_keep(&mut draft, keep, &mut arrivals),
+        Change::Keep(keep) => plan_to_keep(&mut draft, &shared.damaged(), keep, &mut arrivals),
         Change::Forget(manifests) => {
             manifests.iter().for_each(|manifest| draft.remove(&manifest.holding()));
             Done::Yes
         }
-        Change::Damaged(content, read) => match is_still_there(root, &content, read) {
-            true => Done::Dropped(draft.remove_content(&content)),
-            false => Done::Dropped(Vec::new()),
-        },
+        Change::Damaged(content, read) => {
+            let is_news = is_still_there(&shared.root, &content, read) && shared.damaged().insert(content);
+            Done::Damaged(if is_news { draft.with_content(&content) } else { Vec::new() })
+        }
         Change::Bookmark(bookmark) => {
             draft.edit(Edit::Bookmark(bookmark));
             Done::Yes
@@ -100,21 +101,26 @@ fn is_still_there(root: &Path, content: &Content, read: Option<FileId>) -> bool 
     }
 }
 
-fn plan_to_keep(draft: &mut Draft, keep: Keep, arrivals: &mut Vec<(Temporary, Content)>) -> Done {
+fn plan_to_keep(
+    draft: &mut Draft,
+    damaged: &BTreeSet<Content>,
+    keep: Keep,
+    arrivals: &mut Vec<(Temporary, Content)>,
+) -> Done {
     let content = keep.manifest.content;
-    match draft.admits(&keep.manifest, keep.fresh) {
-        Admission::Have => {
-            draft.extend(&keep.manifest.holding(), keep.expiry);
-            return Done::Yes;
-        }
-        Admission::Outdated(held) => return Done::Outdated(held),
-        Admission::Take => {}
+    let admission = draft.admits(&keep.manifest, keep.fresh);
+    if let Admission::Outdated(held) = admission {
+        return Done::Outdated(held);
     }
-    if !content.is_removed() && !draft.refers_to(&content) {
+    if !content.is_removed() && (!draft.refers_to(&content) || damaged.contains(&content)) {
         let Some(bytes) = keep.bytes else { return Done::WithoutBytes };
         arrivals.push((bytes, content));
     }
-    draft.insert(&keep.manifest, keep.expiry);
+    match admission {
+        Admission::Have => draft.extend(&keep.manifest.holding(), keep.expiry),
+        Admission::Take => draft.insert(&keep.manifest, keep.expiry),
+        Admission::Outdated(_) => unreachable!("it has left above"),
+    }
     if let Some(pieces) = keep.pieces {
         draft.edit(Edit::Describe(content, pieces));
     }
@@ -135,6 +141,7 @@ fn perform(shared: &Shared, plan: Plan) -> Result<Vec<Done>, StoreError> {
     }
     let released: Vec<Content> = changes.released().copied().collect();
     shared.catalogue().apply(changes);
+    shared.damaged().retain(|content| !arrived.contains(content) && !released.contains(content));
     for content in &released {
         // The same: it is struck, and only its room is lost until the next start.
         let _ = remove(&content_path(&shared.root, content));

@@ -55,6 +55,7 @@ use catalogue::Catalogue;
 use commit::{Change, Done, Keep};
 use error::On as _;
 use index::{Bookmark, Index};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
@@ -77,6 +78,8 @@ struct Shared {
     /// What the index says. Changed by `changes` alone, when it is durable.
     catalogue: Mutex<Catalogue>,
     changes: Together<Change, Result<Done, StoreError>>,
+    /// What is here, but not what it was: it stays until good bytes come, for the good ones that are left in it.
+    damaged: Mutex<BTreeSet<Content>>,
     /// Most bytes of content.
     quota: Option<u64>,
     next_temporary: AtomicU64,
@@ -86,6 +89,10 @@ struct Shared {
 impl Shared {
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
         self.catalogue.lock().expect("nothing panics while it is held")
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeSet<Content>> {
+        self.damaged.lock().expect("nothing panics while it is held")
     }
 }
 
@@ -132,6 +139,7 @@ impl Store {
             index,
             catalogue: Mutex::new(catalogue),
             changes: Together::new(),
+            damaged: Mutex::default(),
             quota,
             next_temporary: AtomicU64::new(0),
             lock,
@@ -162,10 +170,12 @@ impl Store {
         self.versions(key).into_iter().find(|manifest| manifest.content == *content)
     }
 
-    /// Whether this very version is kept.
+    /// Whether this very version is kept, and nobody has found it damaged.
     pub fn keeps(&self, manifest: &Manifest) -> bool {
         let catalogue = self.shared.catalogue();
-        catalogue.versions(&manifest.name.key()).is_some_and(|versions| versions.get(&manifest.holding()).is_some())
+        let is_here = |versions: &Versions<_>| versions.get(&manifest.holding()).is_some();
+        catalogue.versions(&manifest.name.key()).is_some_and(is_here)
+            && !self.shared.damaged().contains(&manifest.content)
     }
 
     /// Whether some version has this content.
@@ -199,20 +209,20 @@ impl Store {
     /// Keeps a version without its bytes being sent: because it is here already (then it lives as long as is said here,
     /// if that is longer), because some other version has the same ones, or because it says "removed".
     ///
-    /// False: its bytes are not here. On true it would survive a power cut.
+    /// False: its bytes are not here, or damaged. On true it would survive a power cut.
     pub fn adopt(&self, manifest: &Manifest, left: Option<Duration>, fresh: bool) -> Result<bool, StoreError> {
         self.keep_durable(manifest, left, fresh, None, None)
     }
 
     /// Makes room for the bytes of a version that is about to arrive. A full disk is noticed here, and a used up quota.
     pub fn begin(&self, manifest: &Manifest) -> Result<Incoming, StoreError> {
-        let wanted = manifest.content.len_bytes;
+        let wanted = self.new_bytes(&manifest.content);
         self.with_room(wanted, wanted, |room| Incoming::begin(self.clone(), manifest.clone(), room))
     }
 
     /// The same for bytes that come chunk by chunk, in any order; goes on where an earlier upload of them stopped.
     pub fn receive(&self, manifest: &Manifest, pieces: &Pieces) -> Result<Upload, StoreError> {
-        let wanted = manifest.content.len_bytes;
+        let wanted = self.new_bytes(&manifest.content);
         let there = Place::within(&self.folder("partial"), &manifest.content).len_bytes();
         let begin = |room| Upload::begin(self.clone(), manifest.clone(), pieces, room);
         self.with_room(wanted, wanted.saturating_sub(there), begin)
@@ -256,12 +266,14 @@ impl Store {
         self.change(Change::Forget(manifests)).map(drop)
     }
 
-    /// Removes bytes that are wrong, and all versions that refer to them. Returns these. `read`: the file that was found
-    /// wrong, still open; none where there was none. If there is another one by now, that stays.
-    pub fn drop_damaged(&self, content: &Content, read: Option<&File>) -> Result<Vec<Manifest>, StoreError> {
+    /// Bytes are wrong, or gone: all versions that refer to them need good ones. Until these come all stays as it is, because
+    /// what is good of the bytes may be all that is left. `read`: the file that was found wrong, still open; none where there
+    /// was none. If there is another one by now, nothing is wrong with that. Returns the versions, unless they were known to be
+    /// so.
+    pub fn set_damaged(&self, content: &Content, read: Option<&File>) -> Result<Vec<Manifest>, StoreError> {
         match self.change(Change::Damaged(*content, read.and_then(identity)))? {
-            Done::Dropped(manifests) => Ok(manifests),
-            Done::Yes | Done::WithoutBytes | Done::Outdated(_) => unreachable!("versions are dropped, none is kept"),
+            Done::Damaged(manifests) => Ok(manifests),
+            Done::Yes | Done::WithoutBytes | Done::Outdated(_) => unreachable!("nothing is kept anew"),
         }
     }
 
@@ -293,12 +305,17 @@ impl Store {
             Done::Yes => Ok(true),
             Done::WithoutBytes => Ok(false),
             Done::Outdated(held) => Err(StoreError::Outdated(held)),
-            Done::Dropped(_) => unreachable!("a version is kept, none is dropped"),
+            Done::Damaged(_) => unreachable!("a version is kept, none is found damaged"),
         }
     }
 
     fn change(&self, change: Change) -> Result<Done, StoreError> {
         self.shared.changes.run(change, |changes| commit::make(&self.shared, changes))
+    }
+
+    /// How many bytes more this content will have here: none where it takes the place of damaged ones.
+    fn new_bytes(&self, content: &Content) -> u64 {
+        if self.shared.damaged().contains(content) { 0 } else { content.len_bytes }
     }
 
     /// Makes room for so many bytes, of which so many are new on the disk. What uploads left that broke off gives way.

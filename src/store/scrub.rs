@@ -58,7 +58,7 @@ pub struct Scrub {
 /// What one step came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// These versions had wrong bytes, and are dropped.
+    /// These versions turned out to have wrong bytes.
     pub damaged: Vec<Manifest>,
     /// How long to wait before the next step.
     pub pause: Duration,
@@ -121,7 +121,7 @@ impl Scrub {
 
     /// The turn of a content is over.
     fn end(&mut self, content: &Content, read: Option<&File>, is_right: bool) -> Result<Step, StoreError> {
-        let damaged = if is_right { Vec::new() } else { self.store.drop_damaged(content, read)? };
+        let damaged = if is_right { Vec::new() } else { self.store.set_damaged(content, read)? };
         self.bookmark.after = Some(content.hash);
         Ok(Step { damaged, ..self.read_so_much(0)? })
     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_content_is_dropped_with_all_versions_that_refer_to_it() {
+    fn damaged_content_is_told_with_all_versions_that_refer_to_it_and_stays() {
         let dir = tempdir().unwrap();
         let store = open(&dir);
         let long = vec![b'x'; 3 * SLICE_BYTES / 2];
@@ -222,10 +222,12 @@ mod tests {
         let mut damaged = pass(&mut Scrub::new(store.clone(), QUICK).unwrap());
         damaged.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
         assert_eq!(damaged, [manifest("c", 1, &long), manifest("d", 1, &long), manifest("e", 1, b"gone")]);
-        assert_eq!(store.held().len(), 2);
-        assert!(store.open_content(&manifest("c", 1, &long).content).is_err());
+        assert!(store.keeps(&manifest("a", 1, b"good")) && damaged.iter().all(|manifest| !store.keeps(manifest)));
+        assert_eq!(store.held().len(), 5);
+        keep(&store, "c", 1, &long).unwrap();
+        assert!(store.keeps(&manifest("c", 1, &long)) && store.keeps(&manifest("d", 1, &long)), "good bytes have come");
         drop(store);
-        assert_eq!(open(&dir).held().len(), 2, "the index says so too");
+        assert_eq!(open(&dir).held().len(), 4, "what has no bytes at all is struck when the store opens");
     }
 
     #[test]

@@ -378,7 +378,10 @@ fn pieces_live_as_long_as_their_content() {
     store.forget(&kept).unwrap();
     assert!(store.pieces(&kept.content).is_some());
     let file = store.open_content(&kept.content).unwrap();
-    assert_eq!(store.drop_damaged(&kept.content, Some(&file)), Ok(vec![manifest("other", 1, b"bytes")]));
+    assert_eq!(store.set_damaged(&kept.content, Some(&file)), Ok(vec![manifest("other", 1, b"bytes")]));
+    assert_eq!(store.set_damaged(&kept.content, Some(&file)), Ok(Vec::new()), "that is known");
+    assert!(store.pieces(&kept.content).is_some() && files(&dir) == [1, 0], "it may be all that is left");
+    store.forget(&manifest("other", 1, b"bytes")).unwrap();
     assert_eq!(store.pieces(&kept.content), None);
     assert_eq!(files(&dir), [0, 0]);
 }
@@ -410,11 +413,11 @@ fn good_bytes_that_came_while_bad_ones_were_read_are_not_dropped_for_them() {
     keep(&store, "4103", 1, b"bytes").unwrap();
     let kept = manifest("4103", 1, b"bytes");
     let bad = store.open_content(&kept.content).unwrap();
-    assert_eq!(store.drop_damaged(&kept.content, Some(&bad)), Ok(vec![kept.clone()]));
+    assert_eq!(store.set_damaged(&kept.content, Some(&bad)), Ok(vec![kept.clone()]));
     assert!(!store.keeps(&kept));
     keep(&store, "4103", 1, b"bytes").unwrap();
-    assert_eq!(store.drop_damaged(&kept.content, Some(&bad)), Ok(Vec::new()));
-    assert_eq!(store.drop_damaged(&kept.content, None), Ok(Vec::new()), "what was gone is back");
+    assert_eq!(store.set_damaged(&kept.content, Some(&bad)), Ok(Vec::new()));
+    assert_eq!(store.set_damaged(&kept.content, None), Ok(Vec::new()), "what was gone is back");
     assert!(store.keeps(&kept));
     assert_eq!(bytes_of(&store, "4103"), b"bytes");
 }

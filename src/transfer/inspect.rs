@@ -15,7 +15,7 @@ const NAMES_A_FRAME: usize = 100;
 /// Most names that are heard of from one peer. Guess: 0.5 GB of memory.
 const MOST_NAMES: usize = 1_000_000;
 
-/// What is held of a name here; and what was found damaged and has been dropped for it. `beat` is called all the time
+/// What is held of a name here; and of what was found damaged by this, which was not known to be. `beat` is called all the time
 /// while bytes are read.
 pub fn examine(
     store: &Store,
@@ -23,7 +23,7 @@ pub fn examine(
     verify: bool,
     mut beat: impl FnMut() -> Result<(), MoveError>,
 ) -> Result<(Vec<Copy>, Vec<Manifest>), MoveError> {
-    let (mut copies, mut dropped) = (Vec::new(), Vec::new());
+    let (mut copies, mut damaged) = (Vec::new(), Vec::new());
     for manifest in store.versions(&name.key()) {
         let health = match verify {
             true if manifest.content.is_removed() => Health::Verified,
@@ -31,7 +31,7 @@ pub fn examine(
                 let file = store.open_content(&manifest.content).ok();
                 let health = check(store, &manifest.content, file.as_ref(), &mut beat)?;
                 if matches!(health, Health::Damaged { .. }) {
-                    dropped.extend(store.drop_damaged(&manifest.content, file.as_ref())?);
+                    damaged.extend(store.set_damaged(&manifest.content, file.as_ref())?);
                 }
                 health
             }
@@ -39,10 +39,10 @@ pub fn examine(
         };
         copies.push(Copy { manifest, health });
     }
-    Ok((copies, dropped))
+    Ok((copies, damaged))
 }
 
-/// Reads all bytes of a content. Where its list is not known, a wrong byte makes all chunks wrong.
+/// Reads all bytes of a content. `beat` is called all the time. Where its list is not known, a wrong byte makes all chunks wrong.
 fn check(
     store: &Store,
     content: &Content,
@@ -79,7 +79,7 @@ fn read_chunk(file: &File, bytes: &mut [u8], start: u64) -> bool {
     file.read_exact_at(bytes, start).is_ok()
 }
 
-/// Answers a [`Question::Inspect`]. Returns what was found damaged and has been dropped.
+/// Answers a [`Question::Inspect`]. Returns what was found damaged by this.
 pub fn serve_inspect(
     stream: &mut impl Write,
     store: &Store,
@@ -87,10 +87,10 @@ pub fn serve_inspect(
     verify: bool,
 ) -> Result<Vec<Manifest>, MoveError> {
     let mut heartbeat = Heartbeat::new();
-    let (copies, dropped) = examine(store, name, verify, || heartbeat.beat(stream))?;
-    // What was dropped is so, whether or not they hear of it.
+    let (copies, damaged) = examine(store, name, verify, || heartbeat.beat(stream))?;
+    // What is damaged is so, whether or not they hear of it.
     let _ = send(stream, &Reply::Copies(copies));
-    Ok(dropped)
+    Ok(damaged)
 }
 
 /// Asks what the peer at the other end holds of a name.

@@ -749,7 +749,9 @@ fn an_inspection_says_which_versions_are_here_and_whether_they_are_right() {
     damaged.write_all_at(b"evil", 70_000).unwrap();
     let bad = Health::Damaged { bad: 1, chunks: 5 };
     assert_eq!(ask(true), (both(Health::Verified, bad), vec![manifest(2, &bytes)]));
-    assert_eq!(store.versions(&name().key()), [manifest(1, b"one")]);
+    assert_eq!(ask(true), (both(Health::Verified, bad), Vec::new()), "that is known, and it stays");
+    put(&store, 2, &bytes).0.unwrap();
+    assert_eq!(ask(true), (both(Health::Verified, Health::Verified), Vec::new()));
 }
 
 #[test]

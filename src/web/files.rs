@@ -83,7 +83,7 @@ async fn head(State(control): Shared, Named(name): Named, headers: HeaderMap) ->
 
 async fn answer(control: &Arc<Control>, name: &FileName, headers: &HeaderMap) -> Result<Response, Trouble> {
     match begin(control, name, headers).await {
-        // Our own copy was damaged, and is dropped now: another peer's is as good as ours was.
+        // Our own copy is known to be damaged now: another peer's is as good as ours was.
         Err(trouble) if trouble.code == Code::Damaged => {}
         outcome => return outcome,
     }

@@ -112,12 +112,17 @@ impl Network {
 
     /// Turns one bit of a file of this length that a peer keeps.
     pub fn damage(&self, number: u8, len_bytes: u64) {
+        self.damage_at(number, len_bytes, 70_000);
+    }
+
+    /// Turns one bit of this byte of it.
+    pub fn damage_at(&self, number: u8, len_bytes: u64, at: usize) {
         let store = self.ring[number].dir.join(".p2p").join(self.ring.lab.port(number).to_string());
         let entries = fs::read_dir(store.join("content")).unwrap().map(|entry| entry.unwrap().path());
         let kept: Vec<PathBuf> = entries.filter(|path| fs::metadata(path).unwrap().len() == len_bytes).collect();
         let [content] = &kept[..] else { panic!("{kept:?}") };
         let mut bytes = fs::read(content).unwrap();
-        bytes[70_000] ^= 1;
+        bytes[at] ^= 1;
         fs::write(content, bytes).unwrap();
     }
 
