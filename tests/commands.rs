@@ -247,6 +247,22 @@ fn fewer_copies_than_wanted_are_told_apart_from_damage() {
 }
 
 #[test]
+fn a_file_whose_holders_are_silent_is_out_of_reach_and_not_gone() {
+    let network = Network::of(&["init 2 4 5 1", "init 4 5 9 1", "init 5 9 14 1", "init 9 14 2 1", "init 14 2 4 1"]);
+    // Place 4 of the ring: peers 4, 5 and 9 keep it.
+    network.store("4100", b"a few words");
+    // Who is stopped keeps its port open, so it keeps its place.
+    [4, 5, 9].into_iter().for_each(|keeper| network.ring[keeper].signal(Signal::STOP));
+    let words = [["request", "4100"], ["check", "4100"], ["find", "4100"]];
+    let ended = words.map(|words| network.p2p(&[&words[..], &["--peer", "14"]].concat()));
+    [4, 5, 9].into_iter().for_each(|keeper| network.ring[keeper].signal(Signal::CONT));
+    for ended in ended {
+        assert!(ended.code == 4 && ended.err.contains("may hold it"), "{ended:?}");
+    }
+    assert_eq!(network.p2p(&["request", "4100", "--peer", "14"]).code, 0);
+}
+
+#[test]
 fn values_are_set_and_got() {
     let network = Network::three();
     assert_eq!(network.p2p(&["set", "motto", "carry on"]).with(0), ["motto is set   kept by 3 peers"]);

@@ -209,6 +209,12 @@ impl Lookup {
         self.nearest_keepers().map(|candidate| candidate.contact)
     }
 
+    /// Who was asked and has not answered.
+    pub fn unanswering(&self) -> impl Iterator<Item = Contact> + '_ {
+        let is_silent = |state| matches!(state, State::Asked | State::Slow | State::Late | State::Failed);
+        self.candidates.iter().filter(move |candidate| is_silent(candidate.state)).map(|candidate| candidate.contact)
+    }
+
     /// It has answered.
     pub fn has_answered(&self, id: Id) -> bool {
         self.state(id) == Some(State::Answered)

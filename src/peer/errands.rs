@@ -154,7 +154,10 @@ impl Peer {
                 }
                 Want::Wait => return drop(self.errands.insert(id, job)),
                 Want::Done => {
-                    let keepers = self.keepers_found(search).collect();
+                    let keepers: Vec<Contact> = self.keepers_found(search).collect();
+                    if let Some(holders) = job.goal.holders() {
+                        self.silent_keepers(search, &keepers).for_each(|silent| holders.unheard(silent.id));
+                    }
                     return self.found_keepers(now, id, job, keepers);
                 }
             }
@@ -169,6 +172,16 @@ impl Peer {
             ring || search.lookup.has_answered(keeper.id) || self.overlay.contact(keeper.id) == Some(*keeper)
         };
         search.lookup.keepers().filter(|keeper| !self.strangers.contains(&keeper.id)).filter(known)
+    }
+
+    /// Who did not answer the search, and would be a keeper in the place of one that was found: it may well hold what the
+    /// others do not.
+    fn silent_keepers<'a>(&'a self, search: &'a Search, found: &[Contact]) -> impl Iterator<Item = Contact> + 'a {
+        let (geometry, key) = (self.overlay.geometry(), search.lookup.key());
+        let last =
+            self.replicas.checked_sub(1).and_then(|last| found.get(last)).map(|last| geometry.keeping(last.id, key));
+        let is_nearer = move |contact: &Contact| last.is_none_or(|last| geometry.keeping(contact.id, key) < last);
+        search.lookup.unanswering().filter(is_nearer).filter(|contact| !self.strangers.contains(&contact.id))
     }
 
     fn found_keepers(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {

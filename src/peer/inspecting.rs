@@ -83,12 +83,14 @@ impl Peer {
         self.answer(job.ticket, answer);
     }
 
-    /// Whoever has a good copy is told that others lack it.
+    /// Whoever has a good copy is told that others lack it; where nobody has, all that there is may make one.
     fn have_mended(&mut self, now: Moment, key: Id, inspection: &Inspection) {
         let good = |copy: &Copy| !matches!(copy.health, Health::Damaged { .. });
         let whole = |id: Id| inspection.found.iter().any(|(holder, copies)| *holder == id && copies.iter().any(good));
         let file = Holding::any(key);
-        for holder in inspection.holders.all().into_iter().filter(|holder| whole(holder.id)) {
+        let all = inspection.holders.all();
+        let nobody = !all.iter().any(|holder| whole(holder.id));
+        for holder in all.into_iter().filter(|holder| nobody || whole(holder.id)) {
             if holder == self.me {
                 self.mend(now, &[file]);
             } else {
