@@ -118,6 +118,19 @@ impl Door {
     fn post(&self, path: &str, wish: serde_json::Value) -> Reply {
         self.ask("POST", path, &[], wish.to_string().as_bytes())
     }
+
+    /// Where the same peer answers its own user alone.
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(self.get("/v1/status").objects()[0]["socket"].as_str().unwrap())
+    }
+
+    /// Where no token is needed.
+    fn post_at_socket(&self, path: &str, wish: serde_json::Value) -> Reply {
+        let (mut stream, wish) = (UnixStream::connect(self.socket()).unwrap(), wish.to_string());
+        let headers = [("Host", "localhost"), ("Content-Length", &wish.len().to_string())];
+        stream.write_all((head("POST", path, &headers) + &wish).as_bytes()).unwrap();
+        Reply::read(stream)
+    }
 }
 
 #[test]
@@ -400,15 +413,20 @@ fn a_name_that_is_markup_is_data_wherever_it_is_told() {
     assert!(told.ends_with("filename*=UTF-8''%3Cimg%20src%3Dx%20onerror%3D%22alert%281%29%22%3E"), "{told}");
 }
 
-/// Reads a stream of events as they come.
-fn events(door: &Door, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = (u64, serde_json::Value)> + use<> {
+/// The lines of a stream of events, as they come.
+fn event_lines(door: &Door, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = String> + use<> {
     let mut stream = connect(door.addr);
     let headers = [&[("Host", "localhost")], headers].concat();
     stream.write_all(head("GET", path, &headers).as_bytes()).unwrap();
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
+    lines
+}
+
+/// Reads a stream of events as they come.
+fn events(door: &Door, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = (u64, serde_json::Value)> + use<> {
     let mut id = 0;
-    lines.filter_map(move |line| {
+    event_lines(door, path, headers).filter_map(move |line| {
         if let Some(number) = line.strip_prefix("id: ") {
             id = number.parse().unwrap();
         }
@@ -534,6 +552,7 @@ fn every_route_of_the_description_answers_as_it_says() {
                     continue;
                 }
                 ("post", "/v1/quit") => door.ask("POST", &at, &[], b""),
+                ("post", "/v1/store" | "/v1/request") => door.post_at_socket(&at, wish(path)),
                 ("post", _) => door.post(&at, wish(path)),
                 ("put", _) => door.put("b", b"words"),
                 (method, _) => door.ask(&method.to_uppercase(), &at, &[], b""),
@@ -674,4 +693,29 @@ fn a_gigabyte_goes_in_and_out_with_curl_in_little_memory() {
     assert!(memory.iter().all(|mib| *mib < 256), "{memory:?}");
     let names: BTreeSet<_> = told.iter().map(|(what, ..)| *what).collect();
     assert_eq!(names.len(), 3);
+}
+
+#[test]
+fn over_tcp_no_file_of_the_machine_is_read_or_written_whoever_has_the_token() {
+    let network = Network::one();
+    let door = network.door(4);
+    let source = network.ring.lab.source("secret", b"words");
+    let target = source.with_file_name("got");
+    let wishes = [
+        ("/v1/store", serde_json::json!({ "path": source, "name": "a" })),
+        ("/v1/request", serde_json::json!({ "path": target, "name": "a" })),
+    ];
+    for (path, wish) in &wishes {
+        let refused = door.post(path, wish.clone());
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+        let error = &refused.objects()[0];
+        assert_eq!(error["code"], "refused");
+        assert!(error["hint"].as_str().unwrap().contains("/f/NAME"), "{error}");
+    }
+    assert_eq!(door.get("/f/a").status, 404);
+    for (path, wish) in wishes {
+        let done = door.post_at_socket(path, wish);
+        assert_eq!((done.status, &done.objects().last().unwrap()["event"]), (200, &"done".into()), "{path}");
+    }
+    assert_eq!(fs::read(target).unwrap(), b"words");
 }

@@ -2,6 +2,7 @@
 
 use super::answers::Subject;
 use super::control::Control;
+use super::guard::{self, Guard};
 use super::replies::{refuse, reply};
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, RequestWish, SetWish, StoreWish, Trouble,
@@ -25,6 +26,10 @@ use std::time::Duration;
 /// The longest wish, in bytes: two paths of 4096, and each byte of them escaped.
 const MAX_WISH_BYTES: usize = 64 << 10;
 
+/// Routes that read and write files of this machine with all our rights: they are at the Unix socket alone. A token lets
+/// others change what the network keeps, and no more.
+const FOR_OUR_USER: [&str; 2] = ["/v1/store", "/v1/request"];
+
 /// A path, and who answers there.
 pub struct Route {
     /// The path.
@@ -45,16 +50,23 @@ pub fn table() -> Vec<Route> {
     wishes().into_iter().chain(of_others.into_iter().flatten()).collect()
 }
 
-/// Answers at all routes.
-pub fn router(control: Arc<Control>) -> Router {
-    let add = |router: Router<Arc<Control>>, route: Route| router.route(route.path, route.handler);
-    table()
+/// Answers at all routes; with a guard, whoever that lets through, and not at those for our own user.
+pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
+    let add = |router: Router<Arc<Control>>, Route { path, handler, .. }: Route| {
+        let is_closed = guard.is_some() && FOR_OUR_USER.contains(&path);
+        router.route(path, if is_closed { post(not_for_others) } else { handler })
+    };
+    let router = table()
         .into_iter()
         .fold(Router::new(), add)
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(MAX_WISH_BYTES))
         .layer(middleware::from_fn_with_state(control.clone(), count))
-        .with_state(control)
+        .with_state(control);
+    match guard {
+        Some(guard) => router.layer(middleware::from_fn_with_state(Arc::new(guard), guard::check)),
+        None => router,
+    }
 }
 
 fn wishes() -> Vec<Route> {
@@ -81,6 +93,11 @@ async fn count(State(control): Shared, request: Request, next: Next) -> Response
 
 async fn nothing() -> Response {
     reply(StatusCode::NOT_FOUND, Body::from(Object::Error(no_route()).line()))
+}
+
+async fn not_for_others() -> Response {
+    let trouble = Trouble::new(Code::Refused, "over TCP no file of the peer's machine is read or written by its path");
+    refuse(trouble.hint("over TCP use PUT and GET of /f/NAME; at the peer's Unix socket this route is there"))
 }
 
 fn no_route() -> Trouble {
