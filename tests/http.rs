@@ -719,3 +719,19 @@ fn over_tcp_no_file_of_the_machine_is_read_or_written_whoever_has_the_token() {
     }
     assert_eq!(fs::read(target).unwrap(), b"words");
 }
+
+#[test]
+fn a_number_of_an_earlier_run_brings_everything_that_is_kept_at_once() {
+    let network = Network::one();
+    let door = network.door(4);
+    assert_eq!(door.put("one", b"words").status, 201);
+    let late = "1000000";
+    for (path, headers) in
+        [(format!("/v1/events?since={late}"), vec![]), ("/v1/events".to_owned(), vec![("Last-Event-ID", late)])]
+    {
+        let mut lines = event_lines(&door, &path, &headers);
+        // A heartbeat would say that there is nothing to tell.
+        let first = lines.find(|line| line.starts_with("id: ") || line == ":").unwrap();
+        assert_eq!(first, "id: 1", "{path} {headers:?}");
+    }
+}

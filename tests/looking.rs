@@ -537,3 +537,16 @@ fn no_command_is_without_its_snapshot() {
         assert!(HELPS.iter().any(|help| help.split(' ').next() == Some(command)), "{command}");
     }
 }
+
+#[test]
+fn who_watches_since_an_earlier_run_is_told_everything_that_is_kept() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    network.store("a.txt", b"abc");
+    let (mut child, out, _) = network.begin(network.command(&["watch", "--json", "--since", "1000000"]), None);
+    let told = || fs::read_to_string(&out).unwrap().contains("\"file.stored\"").then_some(());
+    eventually(SOON, "what was told before is told", told);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    eventually(SOON, "it ends", || child.try_wait().unwrap());
+}

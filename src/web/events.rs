@@ -35,7 +35,7 @@ pub fn routes() -> Vec<Route> {
 
 async fn events(State(control): Shared, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let since = match since(query.as_deref(), &headers) {
-        Ok(since) => since.unwrap_or_else(|| control.told.last()),
+        Ok(since) => since.map_or_else(|| control.told.last(), |since| control.told.going_on_at(since)),
         Err(trouble) => return refuse(trouble),
     };
     let (sender, body) = Channel::<Bytes, Infallible>::new(1);
