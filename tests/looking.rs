@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::env;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -549,4 +550,64 @@ fn who_watches_since_an_earlier_run_is_told_everything_that_is_kept() {
     eventually(SOON, "what was told before is told", told);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     eventually(SOON, "it ends", || child.try_wait().unwrap());
+}
+
+/// A plate as a peer leaves it.
+fn plate(pid: u32, socket: &Path) -> String {
+    let id = "04".repeat(20);
+    serde_json::json!({
+        "name": "4", "id": id, "addrs": ["127.0.0.1:12004"], "mode": "ring", "naming": "numbered", "pid": pid,
+        "socket": socket
+    })
+    .to_string()
+}
+
+#[test]
+fn a_plate_of_nobody_costs_no_file_but_its_own() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    let folder = network.runtime.join("p2p");
+    let stray = |name: &str| {
+        let path = network.here.join(name);
+        fs::write(&path, "words").unwrap();
+        path
+    };
+    // Higher numbers than processes have.
+    let (precious, token) = (stray("precious"), folder.join("4200002.token"));
+    let other_socket = network.here.join("other.sock");
+    drop(UnixListener::bind(&other_socket).unwrap());
+    drop(UnixListener::bind(folder.join("4200002.sock")).unwrap());
+    fs::write(&token, "00").unwrap();
+    fs::write(folder.join("4200000.json"), plate(4_200_000, &precious)).unwrap();
+    fs::write(folder.join("4200001.json"), plate(4_200_001, &other_socket)).unwrap();
+    fs::write(folder.join("4200002.json"), plate(4_200_002, &folder.join("4200002.sock"))).unwrap();
+    network.p2p(&["status"]).with(0);
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "words");
+    assert!(other_socket.exists(), "another program's");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("42")), "{left:?}");
+
+    // Another's token does not go with a plate that only says to be its.
+    fs::write(&token, "00").unwrap();
+    fs::write(folder.join("x.json"), plate(4_200_002, &precious)).unwrap();
+    network.p2p(&["status"]).with(0);
+    assert!(token.exists() && precious.exists());
+}
+
+#[test]
+fn what_is_no_plate_keeps_nobody_waiting() {
+    let mut network = Network::empty();
+    let folder = network.ring.lab.folder("runtime/p2p");
+    let fifo = folder.join("x.json");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::os::unix::fs::symlink(&fifo, folder.join("y.json")).unwrap();
+    fs::create_dir(folder.join("z.json")).unwrap();
+    network.start("init 4");
+    let ring = &network.ring[4];
+    eventually(SOON, "it has a plate", || {
+        folder.join(format!("{}.json", ring.pid())).exists().then_some(())
+    });
+    network.p2p(&["status"]).with(0);
+    assert!(fifo.exists() && folder.join("z.json").exists());
 }
