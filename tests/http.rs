@@ -735,3 +735,27 @@ fn a_number_of_an_earlier_run_brings_everything_that_is_kept_at_once() {
         assert_eq!(first, "id: 1", "{path} {headers:?}");
     }
 }
+
+#[test]
+fn a_foreign_page_has_nothing_fetched_and_a_link_to_a_file_works() {
+    let network = Network::one();
+    let door = network.door(4);
+    assert_eq!(door.put("a", b"words").status, 201);
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        bare(door.addr, method, path, &[&[("Host", "localhost")], headers].concat(), b"").status
+    };
+    let page = |site, mode, dest| [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+    for path in ["/f/a", "/v1/files", "/healthz", "/metrics", "/no/route"] {
+        for method in ["GET", "HEAD"] {
+            for site in ["cross-site", "same-site"] {
+                assert_eq!(ask(method, path, &page(site, "no-cors", "image")), 403, "{method} {path} {site}");
+                assert_eq!(ask(method, path, &page(site, "navigate", "iframe")), 403, "{method} {path} {site}");
+            }
+            assert_eq!(ask(method, path, &[("Origin", "http://evil.example")]), 403, "{method} {path}");
+        }
+    }
+    assert_eq!(ask("GET", "/f/a", &page("cross-site", "navigate", "document")), 200);
+    assert_eq!(ask("GET", "/f/a", &page("same-origin", "no-cors", "image")), 200);
+    assert_eq!(ask("GET", "/f/a", &page("none", "navigate", "document")), 200);
+    assert_eq!(ask("GET", "/f/a", &[("Origin", "http://localhost")]), 200);
+}

@@ -1,18 +1,24 @@
 //! Who may ask over TCP: browsers reach it too, with pages of anybody in them.
 //!
 //! A page of somebody else's can give its own name our address (DNS rebinding), so the name a request is for must be one
-//! of ours. It can send what it cannot read the answer of, so what changes something must come from no other origin, and
-//! has to show the token.
+//! of ours. It can send what it cannot read the answer of, and even an image that it wants to show could have this peer fetch
+//! a file: so nothing that browsers say to come from another origin is answered, but where somebody follows a link. What
+//! changes something has to show the token.
 
 use super::replies::refuse_as;
 use super::schema::{Code, Trouble};
 use super::token::Token;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+/// Where browsers say whose page asks, and what for: <https://www.w3.org/TR/fetch-metadata/>.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// What requests are measured by.
 pub struct Guard {
@@ -57,11 +63,12 @@ impl Guard {
                 Some(hint),
             );
         }
+        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_same_origin(origin, host)) || is_of_a_page(headers) {
+            let hint = "open its address yourself, or follow a link to it";
+            return no(StatusCode::FORBIDDEN, "a page of another origin may ask nothing here", Some(hint));
+        }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
-        }
-        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_same_origin(origin, host)) {
-            return no(StatusCode::FORBIDDEN, "a page of another origin may not change anything here", None);
         }
         if !shown_token(headers).is_some_and(|shown| self.token.is(shown)) {
             let hint = "it is in the file that p2p status names; send it as Authorization: Bearer TOKEN";
@@ -98,6 +105,14 @@ fn host_name(host: &str) -> &str {
 fn is_same_origin(origin: &HeaderValue, host: &str) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
     origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
+/// Whether a page of another site or origin wants this for itself, as far as browsers say so (Fetch Metadata); not where
+/// somebody goes from there to us.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    let says = |name: HeaderName, value: &str| headers.get_all(name).iter().any(|said| said == value);
+    let is_foreign = says(SITE, "cross-site") || says(SITE, "same-site");
+    is_foreign && !(says(MODE, "navigate") && says(DEST, "document"))
 }
 
 fn shown_token(headers: &HeaderMap) -> Option<&str> {
@@ -182,6 +197,34 @@ mod tests {
         }
         let wrong = format!("Bearer {}0", &token[1..]);
         assert_eq!(status(&guard, Method::PUT, &[("host", "localhost"), ("authorization", &wrong)]), 401);
-        assert_eq!(status(&guard, Method::GET, &[("host", "localhost"), ("origin", "http://evil.example")]), 200);
+    }
+
+    #[test]
+    fn a_page_of_another_origin_has_nothing_fetched_and_a_link_leads_here() {
+        let (guard, token) = guard("127.0.0.1:80");
+        let bearer = format!("Bearer {token}");
+        let asked = |headers: &[(&str, &str)]| {
+            let all = [&[("host", "localhost:80"), ("authorization", &bearer)], headers].concat();
+            let [first, others @ ..] = [Method::GET, Method::HEAD, Method::PUT].map(|method| status(&guard, method, &all));
+            assert!(others.iter().all(|other| *other == first), "{headers:?}");
+            first
+        };
+        assert_eq!(asked(&[]), 200, "no browser");
+        for own in ["same-origin", "none"] {
+            assert_eq!(asked(&[("sec-fetch-site", own), ("sec-fetch-mode", "cors")]), 200, "{own}");
+        }
+        for foreign in ["cross-site", "same-site"] {
+            let from = |mode, dest| {
+                asked(&[("sec-fetch-site", foreign), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)])
+            };
+            assert_eq!(from("navigate", "document"), 200, "{foreign}");
+            for (mode, dest) in [("no-cors", "image"), ("navigate", "iframe"), ("no-cors", "document"), ("cors", "empty")] {
+                assert_eq!(from(mode, dest), 403, "{foreign} {mode} {dest}");
+            }
+            assert_eq!(asked(&[("sec-fetch-site", foreign)]), 403, "{foreign}");
+        }
+        assert_eq!(asked(&[("origin", "http://evil.example")]), 403);
+        assert_eq!(asked(&[("origin", "http://localhost:80"), ("origin", "null")]), 403);
+        assert_eq!(asked(&[("origin", "http://localhost:80")]), 200);
     }
 }
