@@ -7,24 +7,21 @@ use super::replies::{refuse, reply};
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, RequestWish, SetWish, StoreWish, Trouble,
 };
+use super::wishing::Wished;
 use super::{events, files, looking, openapi, watching};
 use crate::ground::{FileName, Naming};
 use crate::live::Waiting;
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// The longest wish, in bytes: two paths of 4096, and each byte of them escaped.
-const MAX_WISH_BYTES: usize = 64 << 10;
 
 /// Routes that read and write files of this machine with all our rights: they are at the Unix socket alone. A token lets
 /// others change what the network keeps, and no more.
@@ -60,7 +57,6 @@ pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
         .into_iter()
         .fold(Router::new(), add)
         .fallback(nothing)
-        .layer(DefaultBodyLimit::max(MAX_WISH_BYTES))
         .layer(middleware::from_fn_with_state(control.clone(), count))
         .with_state(control);
     match guard {
@@ -114,11 +110,7 @@ async fn list(State(control): Shared) -> Response {
     control.follow(Subject::default(), begun)
 }
 
-async fn store(State(control): Shared, body: Bytes) -> Response {
-    let wish: StoreWish = match wish(&body) {
-        Ok(wish) => wish,
-        Err(trouble) => return refuse(trouble),
-    };
+async fn store(State(control): Shared, Wished(wish): Wished<StoreWish>) -> Response {
     let path = match absolute(&wish.path) {
         Ok(path) => path,
         Err(trouble) => return refuse(trouble),
@@ -127,11 +119,7 @@ async fn store(State(control): Shared, body: Bytes) -> Response {
     control.follow(about_file(&wish.name), begun)
 }
 
-async fn request(State(control): Shared, body: Bytes) -> Response {
-    let wish: RequestWish = match wish(&body) {
-        Ok(wish) => wish,
-        Err(trouble) => return refuse(trouble),
-    };
+async fn request(State(control): Shared, Wished(wish): Wished<RequestWish>) -> Response {
     let path = match absolute(&wish.path) {
         Ok(path) => path,
         Err(trouble) => return refuse(trouble),
@@ -141,48 +129,28 @@ async fn request(State(control): Shared, body: Bytes) -> Response {
     control.follow_while(waiting, Subject { path: wish.path, ..about_file(&wish.name) }, begun)
 }
 
-async fn remove(State(control): Shared, body: Bytes) -> Response {
-    match wish::<NameWish>(&body) {
-        Ok(NameWish { name }) => control.follow(about_file(&name), control.host.remove(&name)),
-        Err(trouble) => refuse(trouble),
-    }
+async fn remove(State(control): Shared, Wished(NameWish { name }): Wished<NameWish>) -> Response {
+    control.follow(about_file(&name), control.host.remove(&name))
 }
 
-async fn history(State(control): Shared, body: Bytes) -> Response {
-    match wish::<NameWish>(&body) {
-        Ok(NameWish { name }) => control.follow(about_file(&name), control.host.inspect(&name, false, false)),
-        Err(trouble) => refuse(trouble),
-    }
+async fn history(State(control): Shared, Wished(NameWish { name }): Wished<NameWish>) -> Response {
+    control.follow(about_file(&name), control.host.inspect(&name, false, false))
 }
 
-async fn check(State(control): Shared, body: Bytes) -> Response {
-    let CheckWish { name, repair } = match wish(&body) {
-        Ok(wish) => wish,
-        Err(trouble) => return refuse(trouble),
-    };
+async fn check(State(control): Shared, Wished(CheckWish { name, repair }): Wished<CheckWish>) -> Response {
     let subject = Subject { judged: true, ..about_file(&name) };
     let begun = control.host.inspect(&name, true, repair);
     if repair { control.repair(name, subject, begun) } else { control.follow(subject, begun) }
 }
 
-async fn set(State(control): Shared, body: Bytes) -> Response {
-    match wish::<SetWish>(&body) {
-        Ok(SetWish { key, value }) => {
-            let begun = control.host.set(&key, value.as_bytes());
-            control.follow(Subject { key, ..Subject::default() }, begun)
-        }
-        Err(trouble) => refuse(trouble),
-    }
+async fn set(State(control): Shared, Wished(SetWish { key, value }): Wished<SetWish>) -> Response {
+    let begun = control.host.set(&key, value.as_bytes());
+    control.follow(Subject { key, ..Subject::default() }, begun)
 }
 
-async fn get_value(State(control): Shared, body: Bytes) -> Response {
-    match wish::<GetWish>(&body) {
-        Ok(GetWish { key }) => {
-            let begun = control.host.get(&key);
-            control.follow(Subject { key, ..Subject::default() }, begun)
-        }
-        Err(trouble) => refuse(trouble),
-    }
+async fn get_value(State(control): Shared, Wished(GetWish { key }): Wished<GetWish>) -> Response {
+    let begun = control.host.get(&key);
+    control.follow(Subject { key, ..Subject::default() }, begun)
 }
 
 async fn quit(State(control): Shared) -> Response {
@@ -195,11 +163,6 @@ async fn quit(State(control): Shared) -> Response {
 
 pub fn about_file(name: &str) -> Subject {
     Subject { file: FileName::parse(name).ok(), ..Subject::default() }
-}
-
-/// What a body wishes.
-pub fn wish<T: DeserializeOwned>(body: &Bytes) -> Result<T, Trouble> {
-    serde_json::from_slice(body).map_err(|error| Trouble::new(Code::Usage, format!("the wish is no wish: {error}")))
 }
 
 /// Whoever asks works in another folder than the peer.
