@@ -759,3 +759,31 @@ fn a_foreign_page_has_nothing_fetched_and_a_link_to_a_file_works() {
     assert_eq!(ask("GET", "/f/a", &page("none", "navigate", "document")), 200);
     assert_eq!(ask("GET", "/f/a", &[("Origin", "http://localhost")]), 200);
 }
+
+#[test]
+fn so_many_read_events_at_each_door_and_more_are_sent_away() {
+    const READERS: usize = 64;
+    let network = Network::one();
+    let door = network.door(4);
+    let mut readers: Vec<_> = (0..READERS).map(|_| Box::new(event_lines(&door, "/v1/events", &[]))).collect();
+    let refused = door.get("/v1/events");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"), "{}", refused.text());
+    assert_eq!(refused.objects()[0]["event"], "error");
+    assert_eq!(door.get("/healthz").status, 200);
+    // The other door has readers of its own.
+    let mut unix = UnixStream::connect(door.socket()).unwrap();
+    unix.write_all(head("GET", "/v1/events", &[("Host", "localhost")]).as_bytes()).unwrap();
+    let mut first = String::new();
+    BufReader::new(unix).read_line(&mut first).unwrap();
+    assert_eq!(first, "HTTP/1.1 200 OK\r\n");
+    // Who leaves makes room, long before there is something to tell.
+    drop(readers.pop());
+    let takes_one_more = || {
+        let mut stream = connect(door.addr);
+        stream.write_all(head("GET", "/v1/events", &[("Host", "localhost")]).as_bytes()).unwrap();
+        let mut first = String::new();
+        BufReader::new(stream).read_line(&mut first).unwrap();
+        (first == "HTTP/1.1 200 OK\r\n").then_some(())
+    };
+    eventually(Duration::from_secs(5), "one more may read", takes_one_more);
+}

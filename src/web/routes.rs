@@ -2,22 +2,23 @@
 
 use super::answers::Subject;
 use super::control::Control;
+use super::events::Readers;
 use super::guard::{self, Guard};
 use super::replies::{refuse, reply};
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, RequestWish, SetWish, StoreWish, Trouble,
 };
 use super::wishing::Wished;
-use super::{events, files, looking, openapi, watching};
+use super::{accept, events, files, looking, openapi, watching};
 use crate::ground::{FileName, Naming};
 use crate::live::Waiting;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +48,7 @@ pub fn table() -> Vec<Route> {
     wishes().into_iter().chain(of_others.into_iter().flatten()).collect()
 }
 
-/// Answers at all routes; with a guard, whoever that lets through, and not at those for our own user.
+/// Answers at all routes of a door; with a guard, whoever that lets through, and not at those for our own user.
 pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
     let add = |router: Router<Arc<Control>>, Route { path, handler, .. }: Route| {
         let is_closed = guard.is_some() && FOR_OUR_USER.contains(&path);
@@ -57,6 +58,7 @@ pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
         .into_iter()
         .fold(Router::new(), add)
         .fallback(nothing)
+        .layer(Extension(Readers::at(accept::most_connections())))
         .layer(middleware::from_fn_with_state(control.clone(), count))
         .with_state(control);
     match guard {
