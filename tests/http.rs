@@ -787,3 +787,15 @@ fn so_many_read_events_at_each_door_and_more_are_sent_away() {
     };
     eventually(Duration::from_secs(5), "one more may read", takes_one_more);
 }
+
+#[test]
+fn a_time_of_no_seconds_is_no_time() {
+    let network = Network::one();
+    let door = network.door(4);
+    let source = network.ring.lab.source("a", b"words");
+    let refused =
+        door.post_at_socket("/v1/store", serde_json::json!({ "path": source, "name": "a", "ttl_s": 0 }));
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("at least 1"), "{}", refused.text());
+    assert_eq!(door.get("/f/a").status, 404);
+}

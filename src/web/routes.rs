@@ -117,6 +117,9 @@ async fn store(State(control): Shared, Wished(wish): Wished<StoreWish>) -> Respo
         Ok(path) => path,
         Err(trouble) => return refuse(trouble),
     };
+    if wish.ttl_s == Some(0) {
+        return refuse(Trouble::new(Code::Usage, "ttl_s is a number of seconds, at least 1"));
+    }
     let begun = control.host.store_as(&path, &wish.name, wish.ttl_s.map(Duration::from_secs));
     control.follow(about_file(&wish.name), begun)
 }
