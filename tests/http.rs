@@ -799,3 +799,17 @@ fn a_time_of_no_seconds_is_no_time() {
     assert!(refused.text().contains("at least 1"), "{}", refused.text());
     assert_eq!(door.get("/f/a").status, 404);
 }
+
+#[test]
+fn created_is_said_where_no_file_of_the_name_was_there() {
+    let network = Network::four();
+    assert_eq!(network.door(2).put("log", b"first").status, 201);
+    for number in network.ring.peers.keys() {
+        assert_eq!(network.door(*number).put("log", b"first").status, 204, "the same bytes again, at {number}");
+    }
+    let stranger = network.door(network.stranger_to("log"));
+    assert_eq!(stranger.put("log", b"second").status, 204);
+    assert_eq!(stranger.ask("DELETE", "/f/log", &[], b"").status, 204);
+    assert_eq!(stranger.put("log", b"third").status, 201, "it was removed");
+    assert_eq!(network.door(2).put("log", b"third").status, 204);
+}
