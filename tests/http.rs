@@ -813,3 +813,24 @@ fn created_is_said_where_no_file_of_the_name_was_there() {
     assert_eq!(stranger.put("log", b"third").status, 201, "it was removed");
     assert_eq!(network.door(2).put("log", b"third").status, 204);
 }
+
+#[test]
+fn a_request_names_one_host_and_nothing_but_a_host() {
+    let network = Network::one();
+    let door = network.door(4);
+    let ask = |hosts: &[&str]| {
+        let headers: Vec<(&str, &str)> = hosts.iter().map(|host| ("Host", *host)).collect();
+        bare(door.addr, "GET", "/healthz", &headers, b"")
+    };
+    for host in ["localhost.", "localhost.:80", "LOCALHOST:80", "localhost:"] {
+        assert_eq!(ask(&[host]).status, 200, "{host}");
+    }
+    for hosts in [&["localhost", "localhost"][..], &["localhost", "evil.example"]] {
+        assert_eq!(ask(hosts).status, 400, "{hosts:?}");
+    }
+    for host in ["me@localhost", "evil.example@localhost", "localhost:http", "localhost:80:80", "localhost:99999"] {
+        let refused = ask(&[host]);
+        assert_eq!(refused.status, 400, "{host}");
+        assert_eq!(refused.objects()[0]["event"], "error");
+    }
+}

@@ -37,25 +37,29 @@ impl Guard {
 
     /// Whether this is one of our names. Where all addresses are listened at, any of them is: no page has an address for
     /// its name that is not its own.
-    fn is_ours(&self, host: &str) -> bool {
-        let name = host_name(host);
-        let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    fn is_ours(&self, name: &str) -> bool {
+        let name = without_dot(name);
+        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
         match literal {
             Ok(ip) => ip.is_loopback() || ip == self.addr || self.addr.is_unspecified(),
             Err(_) => {
-                self.names.iter().map(String::as_str).chain(["localhost"]).any(|own| name.eq_ignore_ascii_case(own))
+                let mut own = self.names.iter().map(String::as_str).chain(["localhost"]);
+                own.any(|own| name.eq_ignore_ascii_case(without_dot(own)))
             }
         }
     }
 
     fn refusal(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let Some(host) = host else {
-            return no(StatusCode::BAD_REQUEST, "a request says in its Host header whom it is for", None);
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
+            return no(StatusCode::BAD_REQUEST, "a request says in one Host header whom it is for", None);
         };
-        let absolute = request.uri().authority().map(|authority| authority.as_str());
-        if !self.is_ours(host) || absolute.is_some_and(|host| !self.is_ours(host)) {
+        let absolute = request.uri().authority().map_or(host, |authority| authority.as_str());
+        let (Some(name), Some(absolute)) = (host_name(host), host_name(absolute)) else {
+            return no(StatusCode::BAD_REQUEST, "a host is a name or an address, and perhaps a port", None);
+        };
+        if !self.is_ours(name) || !self.is_ours(absolute) {
             let hint = "ask for localhost, or start the peer with --http-host NAME";
             return no(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -94,12 +98,26 @@ fn no(status: StatusCode, message: &str, hint: Option<&str>) -> Option<Response>
     Some(refuse_as(status, hint.map_or(trouble.clone(), |hint| trouble.hint(hint))))
 }
 
-/// Without its port.
-fn host_name(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
-        Some(_) | None => host,
-    }
+/// Without its port; none, where it is no host: it has a port that is no number, or somebody's name before an @.
+fn host_name(host: &str) -> Option<&str> {
+    let end = match host.starts_with('[') {
+        true => host.find(']')? + 1,
+        false => host.find(':').unwrap_or(host.len()),
+    };
+    let (name, port) = host.split_at(end);
+    // The port may be left out, and its digits too (RFC 3986 §3.2.3).
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => {
+            digits.is_empty() || digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
+        None => port.is_empty(),
+    };
+    (is_port && !name.contains('@')).then_some(name)
+}
+
+/// A dot at its end says that a name is whole; it is the same without.
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn is_same_origin(origin: &HeaderValue, host: &str) -> bool {
@@ -148,12 +166,16 @@ mod tests {
         for host in [
             "localhost",
             "LOCALHOST:8080",
+            "localhost.",
+            "localhost.:8080",
+            "localhost:",
             "127.0.0.1",
             "127.3.2.1:1",
             "[::1]:80",
             "[::1]",
             "192.0.2.7:80",
             "files.example:80",
+            "files.example.",
         ] {
             assert_eq!(status(&guard, Method::GET, &[("host", host)]), 200, "{host}");
         }
@@ -165,10 +187,41 @@ mod tests {
             "",
             "[::2]",
             "files.example.evil",
+            "localhost..",
+            ".localhost",
         ] {
             assert_eq!(status(&guard, Method::GET, &[("host", host)]), 421, "{host}");
         }
         assert_eq!(status(&guard, Method::GET, &[]), 400);
+    }
+
+    #[test]
+    fn what_is_no_host_or_several_is_refused() {
+        let (guard, _) = guard("127.0.0.1:80");
+        for host in [
+            "me@localhost",
+            "evil.example@localhost:80",
+            "localhost:80@evil.example",
+            "localhost:http",
+            "localhost:+80",
+            "localhost:-1",
+            "localhost:80:80",
+            "localhost:65536",
+            "::1",
+            "[::1]80",
+            "[::1",
+            "[::1]:x",
+        ] {
+            assert_eq!(status(&guard, Method::GET, &[("host", host)]), 400, "{host}");
+        }
+        assert_eq!(status(&guard, Method::GET, &[("host", "localhost"), ("host", "localhost")]), 400);
+        let absolute = |uri: &str| {
+            let request = Request::builder().uri(uri).header("host", "localhost").body(Body::empty()).unwrap();
+            guard.refusal(&request).map_or(200, |refusal| refusal.status().as_u16())
+        };
+        assert_eq!(absolute("http://localhost:80/f/a"), 200);
+        assert_eq!(absolute("http://evil.example/f/a"), 421);
+        assert_eq!(absolute("http://me@localhost/f/a"), 400);
     }
 
     #[test]
@@ -205,7 +258,8 @@ mod tests {
         let bearer = format!("Bearer {token}");
         let asked = |headers: &[(&str, &str)]| {
             let all = [&[("host", "localhost:80"), ("authorization", &bearer)], headers].concat();
-            let [first, others @ ..] = [Method::GET, Method::HEAD, Method::PUT].map(|method| status(&guard, method, &all));
+            let [first, others @ ..] =
+                [Method::GET, Method::HEAD, Method::PUT].map(|method| status(&guard, method, &all));
             assert!(others.iter().all(|other| *other == first), "{headers:?}");
             first
         };
@@ -214,11 +268,12 @@ mod tests {
             assert_eq!(asked(&[("sec-fetch-site", own), ("sec-fetch-mode", "cors")]), 200, "{own}");
         }
         for foreign in ["cross-site", "same-site"] {
-            let from = |mode, dest| {
-                asked(&[("sec-fetch-site", foreign), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)])
-            };
+            let from =
+                |mode, dest| asked(&[("sec-fetch-site", foreign), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)]);
             assert_eq!(from("navigate", "document"), 200, "{foreign}");
-            for (mode, dest) in [("no-cors", "image"), ("navigate", "iframe"), ("no-cors", "document"), ("cors", "empty")] {
+            for (mode, dest) in
+                [("no-cors", "image"), ("navigate", "iframe"), ("no-cors", "document"), ("cors", "empty")]
+            {
                 assert_eq!(from(mode, dest), 403, "{foreign} {mode} {dest}");
             }
             assert_eq!(asked(&[("sec-fetch-site", foreign)]), 403, "{foreign}");
