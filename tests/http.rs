@@ -834,3 +834,37 @@ fn a_request_names_one_host_and_nothing_but_a_host() {
         assert_eq!(refused.objects()[0]["event"], "error");
     }
 }
+
+#[test]
+fn whatever_is_wrong_is_told_as_an_object() {
+    let network = Network::one();
+    let door = network.door(4);
+    let long = vec![b' '; 65 << 10];
+    let cases = [
+        (door.ask("POST", "/v1/set", &[], &long), 413),
+        (door.ask("POST", "/v1/ping", &[], &long), 413),
+        (door.ask("POST", "/v1/set", &[], b"{"), 400),
+        (door.ask("POST", "/v1/set", &[], b"\xff"), 400),
+        (door.ask("POST", "/f/a", &[], b""), 405),
+        (door.ask("PUT", "/v1/status", &[], b""), 405),
+        (door.get("/v1/set"), 405),
+        (door.get("/f/%ff"), 400),
+        (door.get("/f/"), 404),
+        (door.get("/f/a/b"), 404),
+        (door.get("/v1/events?since=x"), 400),
+    ];
+    for (reply, status) in &cases {
+        assert_eq!(reply.status, *status, "{}", reply.text());
+        assert_eq!(reply.header("content-type"), "application/jsonl", "{}", reply.text());
+        let [error] = &reply.objects()[..] else { panic!("{}", reply.text()) };
+        assert!(error["event"] == "error" && error["message"].is_string(), "{error}");
+    }
+    let allowed = |path: &str, method: &str| {
+        let mut methods: Vec<String> =
+            door.ask(method, path, &[], b"").header("allow").split(',').map(|word| word.trim().to_owned()).collect();
+        methods.sort();
+        methods
+    };
+    assert_eq!(allowed("/f/a", "POST"), ["DELETE", "GET", "HEAD", "PUT"]);
+    assert_eq!(allowed("/v1/set", "GET"), ["POST"]);
+}

@@ -4,7 +4,7 @@ use super::answers::Subject;
 use super::control::Control;
 use super::events::Readers;
 use super::guard::{self, Guard};
-use super::replies::{refuse, reply};
+use super::replies::{refuse, refuse_as, reply};
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, RequestWish, SetWish, StoreWish, Trouble,
 };
@@ -58,6 +58,7 @@ pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
         .into_iter()
         .fold(Router::new(), add)
         .fallback(nothing)
+        .method_not_allowed_fallback(no_method)
         .layer(Extension(Readers::at(accept::most_connections())))
         .layer(middleware::from_fn_with_state(control.clone(), count))
         .with_state(control);
@@ -91,6 +92,12 @@ async fn count(State(control): Shared, request: Request, next: Next) -> Response
 
 async fn nothing() -> Response {
     reply(StatusCode::NOT_FOUND, Body::from(Object::Error(no_route()).line()))
+}
+
+/// What is allowed is said in a header by who calls this.
+async fn no_method() -> Response {
+    let trouble = Trouble::new(Code::Usage, "this route does not have this method");
+    refuse_as(StatusCode::METHOD_NOT_ALLOWED, trouble.hint("the header Allow lists those it has"))
 }
 
 async fn not_for_others() -> Response {
