@@ -793,8 +793,7 @@ fn a_time_of_no_seconds_is_no_time() {
     let network = Network::one();
     let door = network.door(4);
     let source = network.ring.lab.source("a", b"words");
-    let refused =
-        door.post_at_socket("/v1/store", serde_json::json!({ "path": source, "name": "a", "ttl_s": 0 }));
+    let refused = door.post_at_socket("/v1/store", serde_json::json!({ "path": source, "name": "a", "ttl_s": 0 }));
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("at least 1"), "{}", refused.text());
     assert_eq!(door.get("/f/a").status, 404);
@@ -867,4 +866,24 @@ fn whatever_is_wrong_is_told_as_an_object() {
     };
     assert_eq!(allowed("/f/a", "POST"), ["DELETE", "GET", "HEAD", "PUT"]);
     assert_eq!(allowed("/v1/set", "GET"), ["POST"]);
+}
+
+#[test]
+fn every_reply_says_that_no_other_site_is_to_show_it_or_guess_what_it_is() {
+    let network = Network::one();
+    let door = network.door(4);
+    let foreign = door.get_with("/f/a", "Host", "evil.example");
+    let mut replies =
+        vec![foreign, door.put("a", b"words"), door.put("a", b"more"), door.ask("POST", "/f/a", &[], b"")];
+    for path in ["/f/a", "/f/b", "/v1/status", "/v1/files", "/healthz", "/metrics", "/v1/openapi.json", "/no/route"] {
+        replies.push(door.get(path));
+    }
+    replies.push(door.post_at_socket("/v1/history", serde_json::json!({ "name": "a" })));
+    for reply in replies {
+        let told = (reply.header("x-content-type-options"), reply.header("cross-origin-resource-policy"));
+        assert_eq!(told, ("nosniff", "same-origin"), "{}", reply.status);
+    }
+    let stream = event_lines(&door, "/v1/events", &[]);
+    let head: Vec<String> = stream.take_while(|line| !line.is_empty()).collect();
+    assert!(head.contains(&"cross-origin-resource-policy: same-origin".to_owned()), "{head:?}");
 }

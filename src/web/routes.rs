@@ -4,7 +4,7 @@ use super::answers::Subject;
 use super::control::Control;
 use super::events::Readers;
 use super::guard::{self, Guard};
-use super::replies::{refuse, refuse_as, reply};
+use super::replies::{for_own_pages, refuse, refuse_as, reply};
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, RequestWish, SetWish, StoreWish, Trouble,
 };
@@ -62,10 +62,11 @@ pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
         .layer(Extension(Readers::at(accept::most_connections())))
         .layer(middleware::from_fn_with_state(control.clone(), count))
         .with_state(control);
-    match guard {
+    let router = match guard {
         Some(guard) => router.layer(middleware::from_fn_with_state(Arc::new(guard), guard::check)),
         None => router,
-    }
+    };
+    router.layer(middleware::map_response(async |reply: Response| for_own_pages(reply)))
 }
 
 fn wishes() -> Vec<Route> {
