@@ -652,3 +652,22 @@ fn what_a_peer_says_instead_of_events_is_shown_as_it_is() {
         told.join().unwrap();
     }
 }
+
+#[test]
+fn only_of_what_changes_something_is_said_that_it_may_still_be_done() {
+    let network = Network::three();
+    network.ring[4].signal(Signal::STOP);
+    let late = |words: &[&str]| {
+        let ended = network.p2p(&[words, &["--timeout", "1"]].concat());
+        assert_eq!(ended.code, 124, "{words:?}: {ended:?}");
+        assert!(ended.err.contains("not done within 1s"), "{words:?}: {ended:?}");
+        ended.err.contains("the peer may still be doing it")
+    };
+    for words in [&["get", "motto"][..], &["check", "a"], &["history", "a"], &["find", "a"], &["ls"], &["status"]] {
+        assert!(!late(words), "{words:?}");
+    }
+    for words in [&["set", "motto", "carry on"][..], &["rm", "a"], &["check", "a", "--repair"], &["quit"]] {
+        assert!(late(words), "{words:?}");
+    }
+    network.ring[4].signal(Signal::CONT);
+}

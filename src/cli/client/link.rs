@@ -30,11 +30,16 @@ pub struct Link {
     pub json: bool,
 }
 
-/// Routes that change what the network keeps.
-const CHANGING: [&str; 3] = ["/v1/store", "/v1/rm", "/v1/set"];
+/// Routes that change what the network keeps, or who is in it.
+const CHANGING: [&str; 4] = ["/v1/store", "/v1/rm", "/v1/set", "/v1/quit"];
 
 /// Something of that was asked for.
 static ASKED_TO_CHANGE: AtomicBool = AtomicBool::new(false);
+
+/// What is asked for from now on changes something, whatever its route.
+pub fn is_to_change() {
+    ASKED_TO_CHANGE.store(true, Ordering::Relaxed);
+}
 
 /// A peer may go on with what we asked of it, whatever becomes of us.
 pub fn may_go_on() -> bool {
@@ -83,7 +88,7 @@ impl Link {
     /// Asks for something, and hands on each line of the reply but the last.
     pub fn post(&self, route: &str, wish: &impl Serialize, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
         if CHANGING.contains(&route) {
-            ASKED_TO_CHANGE.store(true, Ordering::Relaxed);
+            is_to_change();
         }
         let body = serde_json::to_vec(wish).expect("wishes are text and numbers");
         self.ask(Method::POST, route, body, each)
