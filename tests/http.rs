@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -886,4 +886,38 @@ fn every_reply_says_that_no_other_site_is_to_show_it_or_guess_what_it_is() {
     let stream = event_lines(&door, "/v1/events", &[]);
     let head: Vec<String> = stream.take_while(|line| !line.is_empty()).collect();
     assert!(head.contains(&"cross-origin-resource-policy: same-origin".to_owned()), "{head:?}");
+}
+
+#[test]
+fn a_request_replaces_files_alone() {
+    let network = Network::four();
+    network.door(2).put("short", b"words");
+    network.door(2).put("long", &noise(300_000, 1));
+    let folder = network.ring.lab.folder("targets");
+    let [fifo, link, socket] = ["fifo", "link", "socket"].map(|name| folder.join(name));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::os::unix::fs::symlink(&fifo, &link).unwrap();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    for name in ["short", "long"] {
+        // Who has a copy of its own delivers it; the other fetches it.
+        let stranger = network.stranger_to(name);
+        for number in [stranger, *network.ring.peers.keys().find(|number| **number != stranger).unwrap()] {
+            let door = network.door(number);
+            for target in [&fifo, &link, &socket, &folder] {
+                let wish = serde_json::json!({ "path": target, "name": name });
+                let refused = door.post_at_socket("/v1/request", wish);
+                let error = refused.objects().pop().unwrap();
+                assert_eq!(error["event"], "error", "{target:?} at {number}");
+                assert!(error["message"].as_str().unwrap().contains("choose another path"), "{error}");
+            }
+            let wish = serde_json::json!({ "path": folder.join("file"), "name": name });
+            assert_eq!(door.post_at_socket("/v1/request", wish).objects().pop().unwrap()["event"], "done");
+        }
+    }
+    assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
+    assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
+    let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["fifo", "file", "link", "socket"]);
 }
