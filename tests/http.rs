@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -117,6 +117,19 @@ impl Door {
 
     fn post(&self, path: &str, wish: serde_json::Value) -> Reply {
         self.ask("POST", path, &[], wish.to_string().as_bytes())
+    }
+
+    /// Where the same peer answers its own user alone.
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(self.get("/v1/status").objects()[0]["socket"].as_str().unwrap())
+    }
+
+    /// Where no token is needed.
+    fn post_at_socket(&self, path: &str, wish: serde_json::Value) -> Reply {
+        let (mut stream, wish) = (UnixStream::connect(self.socket()).unwrap(), wish.to_string());
+        let headers = [("Host", "localhost"), ("Content-Length", &wish.len().to_string())];
+        stream.write_all((head("POST", path, &headers) + &wish).as_bytes()).unwrap();
+        Reply::read(stream)
     }
 }
 
@@ -400,15 +413,20 @@ fn a_name_that_is_markup_is_data_wherever_it_is_told() {
     assert!(told.ends_with("filename*=UTF-8''%3Cimg%20src%3Dx%20onerror%3D%22alert%281%29%22%3E"), "{told}");
 }
 
-/// Reads a stream of events as they come.
-fn events(door: &Door, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = (u64, serde_json::Value)> + use<> {
+/// The lines of a stream of events, as they come.
+fn event_lines(door: &Door, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = String> + use<> {
     let mut stream = connect(door.addr);
     let headers = [&[("Host", "localhost")], headers].concat();
     stream.write_all(head("GET", path, &headers).as_bytes()).unwrap();
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
+    lines
+}
+
+/// Reads a stream of events as they come.
+fn events(door: &Door, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = (u64, serde_json::Value)> + use<> {
     let mut id = 0;
-    lines.filter_map(move |line| {
+    event_lines(door, path, headers).filter_map(move |line| {
         if let Some(number) = line.strip_prefix("id: ") {
             id = number.parse().unwrap();
         }
@@ -534,6 +552,7 @@ fn every_route_of_the_description_answers_as_it_says() {
                     continue;
                 }
                 ("post", "/v1/quit") => door.ask("POST", &at, &[], b""),
+                ("post", "/v1/store" | "/v1/request") => door.post_at_socket(&at, wish(path)),
                 ("post", _) => door.post(&at, wish(path)),
                 ("put", _) => door.put("b", b"words"),
                 (method, _) => door.ask(&method.to_uppercase(), &at, &[], b""),
@@ -674,4 +693,231 @@ fn a_gigabyte_goes_in_and_out_with_curl_in_little_memory() {
     assert!(memory.iter().all(|mib| *mib < 256), "{memory:?}");
     let names: BTreeSet<_> = told.iter().map(|(what, ..)| *what).collect();
     assert_eq!(names.len(), 3);
+}
+
+#[test]
+fn over_tcp_no_file_of_the_machine_is_read_or_written_whoever_has_the_token() {
+    let network = Network::one();
+    let door = network.door(4);
+    let source = network.ring.lab.source("secret", b"words");
+    let target = source.with_file_name("got");
+    let wishes = [
+        ("/v1/store", serde_json::json!({ "path": source, "name": "a" })),
+        ("/v1/request", serde_json::json!({ "path": target, "name": "a" })),
+    ];
+    for (path, wish) in &wishes {
+        let refused = door.post(path, wish.clone());
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+        let error = &refused.objects()[0];
+        assert_eq!(error["code"], "refused");
+        assert!(error["hint"].as_str().unwrap().contains("/f/NAME"), "{error}");
+    }
+    assert_eq!(door.get("/f/a").status, 404);
+    for (path, wish) in wishes {
+        let done = door.post_at_socket(path, wish);
+        assert_eq!((done.status, &done.objects().last().unwrap()["event"]), (200, &"done".into()), "{path}");
+    }
+    assert_eq!(fs::read(target).unwrap(), b"words");
+}
+
+#[test]
+fn a_number_of_an_earlier_run_brings_everything_that_is_kept_at_once() {
+    let network = Network::one();
+    let door = network.door(4);
+    assert_eq!(door.put("one", b"words").status, 201);
+    let late = "1000000";
+    for (path, headers) in
+        [(format!("/v1/events?since={late}"), vec![]), ("/v1/events".to_owned(), vec![("Last-Event-ID", late)])]
+    {
+        let mut lines = event_lines(&door, &path, &headers);
+        // A heartbeat would say that there is nothing to tell.
+        let first = lines.find(|line| line.starts_with("id: ") || line == ":").unwrap();
+        assert_eq!(first, "id: 1", "{path} {headers:?}");
+    }
+}
+
+#[test]
+fn a_foreign_page_has_nothing_fetched_and_a_link_to_a_file_works() {
+    let network = Network::one();
+    let door = network.door(4);
+    assert_eq!(door.put("a", b"words").status, 201);
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        bare(door.addr, method, path, &[&[("Host", "localhost")], headers].concat(), b"").status
+    };
+    let page = |site, mode, dest| [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+    for path in ["/f/a", "/v1/files", "/healthz", "/metrics", "/no/route"] {
+        for method in ["GET", "HEAD"] {
+            for site in ["cross-site", "same-site"] {
+                assert_eq!(ask(method, path, &page(site, "no-cors", "image")), 403, "{method} {path} {site}");
+                assert_eq!(ask(method, path, &page(site, "navigate", "iframe")), 403, "{method} {path} {site}");
+            }
+            assert_eq!(ask(method, path, &[("Origin", "http://evil.example")]), 403, "{method} {path}");
+        }
+    }
+    assert_eq!(ask("GET", "/f/a", &page("cross-site", "navigate", "document")), 200);
+    assert_eq!(ask("GET", "/f/a", &page("same-origin", "no-cors", "image")), 200);
+    assert_eq!(ask("GET", "/f/a", &page("none", "navigate", "document")), 200);
+    assert_eq!(ask("GET", "/f/a", &[("Origin", "http://localhost")]), 200);
+}
+
+#[test]
+fn so_many_read_events_at_each_door_and_more_are_sent_away() {
+    const READERS: usize = 64;
+    let network = Network::one();
+    let door = network.door(4);
+    let mut readers: Vec<_> = (0..READERS).map(|_| Box::new(event_lines(&door, "/v1/events", &[]))).collect();
+    let refused = door.get("/v1/events");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"), "{}", refused.text());
+    assert_eq!(refused.objects()[0]["event"], "error");
+    assert_eq!(door.get("/healthz").status, 200);
+    // The other door has readers of its own.
+    let mut unix = UnixStream::connect(door.socket()).unwrap();
+    unix.write_all(head("GET", "/v1/events", &[("Host", "localhost")]).as_bytes()).unwrap();
+    let mut first = String::new();
+    BufReader::new(unix).read_line(&mut first).unwrap();
+    assert_eq!(first, "HTTP/1.1 200 OK\r\n");
+    // Who leaves makes room, long before there is something to tell.
+    drop(readers.pop());
+    let takes_one_more = || {
+        let mut stream = connect(door.addr);
+        stream.write_all(head("GET", "/v1/events", &[("Host", "localhost")]).as_bytes()).unwrap();
+        let mut first = String::new();
+        BufReader::new(stream).read_line(&mut first).unwrap();
+        (first == "HTTP/1.1 200 OK\r\n").then_some(())
+    };
+    eventually(Duration::from_secs(5), "one more may read", takes_one_more);
+}
+
+#[test]
+fn a_time_of_no_seconds_is_no_time() {
+    let network = Network::one();
+    let door = network.door(4);
+    let source = network.ring.lab.source("a", b"words");
+    let refused = door.post_at_socket("/v1/store", serde_json::json!({ "path": source, "name": "a", "ttl_s": 0 }));
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("at least 1"), "{}", refused.text());
+    assert_eq!(door.get("/f/a").status, 404);
+}
+
+#[test]
+fn created_is_said_where_no_file_of_the_name_was_there() {
+    let network = Network::four();
+    assert_eq!(network.door(2).put("log", b"first").status, 201);
+    for number in network.ring.peers.keys() {
+        assert_eq!(network.door(*number).put("log", b"first").status, 204, "the same bytes again, at {number}");
+    }
+    let stranger = network.door(network.stranger_to("log"));
+    assert_eq!(stranger.put("log", b"second").status, 204);
+    assert_eq!(stranger.ask("DELETE", "/f/log", &[], b"").status, 204);
+    assert_eq!(stranger.put("log", b"third").status, 201, "it was removed");
+    assert_eq!(network.door(2).put("log", b"third").status, 204);
+}
+
+#[test]
+fn a_request_names_one_host_and_nothing_but_a_host() {
+    let network = Network::one();
+    let door = network.door(4);
+    let ask = |hosts: &[&str]| {
+        let headers: Vec<(&str, &str)> = hosts.iter().map(|host| ("Host", *host)).collect();
+        bare(door.addr, "GET", "/healthz", &headers, b"")
+    };
+    for host in ["localhost.", "localhost.:80", "LOCALHOST:80", "localhost:"] {
+        assert_eq!(ask(&[host]).status, 200, "{host}");
+    }
+    for hosts in [&["localhost", "localhost"][..], &["localhost", "evil.example"]] {
+        assert_eq!(ask(hosts).status, 400, "{hosts:?}");
+    }
+    for host in ["me@localhost", "evil.example@localhost", "localhost:http", "localhost:80:80", "localhost:99999"] {
+        let refused = ask(&[host]);
+        assert_eq!(refused.status, 400, "{host}");
+        assert_eq!(refused.objects()[0]["event"], "error");
+    }
+}
+
+#[test]
+fn whatever_is_wrong_is_told_as_an_object() {
+    let network = Network::one();
+    let door = network.door(4);
+    let long = vec![b' '; 65 << 10];
+    let cases = [
+        (door.ask("POST", "/v1/set", &[], &long), 413),
+        (door.ask("POST", "/v1/ping", &[], &long), 413),
+        (door.ask("POST", "/v1/set", &[], b"{"), 400),
+        (door.ask("POST", "/v1/set", &[], b"\xff"), 400),
+        (door.ask("POST", "/f/a", &[], b""), 405),
+        (door.ask("PUT", "/v1/status", &[], b""), 405),
+        (door.get("/v1/set"), 405),
+        (door.get("/f/%ff"), 400),
+        (door.get("/f/"), 404),
+        (door.get("/f/a/b"), 404),
+        (door.get("/v1/events?since=x"), 400),
+    ];
+    for (reply, status) in &cases {
+        assert_eq!(reply.status, *status, "{}", reply.text());
+        assert_eq!(reply.header("content-type"), "application/jsonl", "{}", reply.text());
+        let [error] = &reply.objects()[..] else { panic!("{}", reply.text()) };
+        assert!(error["event"] == "error" && error["message"].is_string(), "{error}");
+    }
+    let allowed = |path: &str, method: &str| {
+        let mut methods: Vec<String> =
+            door.ask(method, path, &[], b"").header("allow").split(',').map(|word| word.trim().to_owned()).collect();
+        methods.sort();
+        methods
+    };
+    assert_eq!(allowed("/f/a", "POST"), ["DELETE", "GET", "HEAD", "PUT"]);
+    assert_eq!(allowed("/v1/set", "GET"), ["POST"]);
+}
+
+#[test]
+fn every_reply_says_that_no_other_site_is_to_show_it_or_guess_what_it_is() {
+    let network = Network::one();
+    let door = network.door(4);
+    let foreign = door.get_with("/f/a", "Host", "evil.example");
+    let mut replies =
+        vec![foreign, door.put("a", b"words"), door.put("a", b"more"), door.ask("POST", "/f/a", &[], b"")];
+    for path in ["/f/a", "/f/b", "/v1/status", "/v1/files", "/healthz", "/metrics", "/v1/openapi.json", "/no/route"] {
+        replies.push(door.get(path));
+    }
+    replies.push(door.post_at_socket("/v1/history", serde_json::json!({ "name": "a" })));
+    for reply in replies {
+        let told = (reply.header("x-content-type-options"), reply.header("cross-origin-resource-policy"));
+        assert_eq!(told, ("nosniff", "same-origin"), "{}", reply.status);
+    }
+    let stream = event_lines(&door, "/v1/events", &[]);
+    let head: Vec<String> = stream.take_while(|line| !line.is_empty()).collect();
+    assert!(head.contains(&"cross-origin-resource-policy: same-origin".to_owned()), "{head:?}");
+}
+
+#[test]
+fn a_request_replaces_files_alone() {
+    let network = Network::four();
+    network.door(2).put("short", b"words");
+    network.door(2).put("long", &noise(300_000, 1));
+    let folder = network.ring.lab.folder("targets");
+    let [fifo, link, socket] = ["fifo", "link", "socket"].map(|name| folder.join(name));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::os::unix::fs::symlink(&fifo, &link).unwrap();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    for name in ["short", "long"] {
+        // Who has a copy of its own delivers it; the other fetches it.
+        let stranger = network.stranger_to(name);
+        for number in [stranger, *network.ring.peers.keys().find(|number| **number != stranger).unwrap()] {
+            let door = network.door(number);
+            for target in [&fifo, &link, &socket, &folder] {
+                let wish = serde_json::json!({ "path": target, "name": name });
+                let refused = door.post_at_socket("/v1/request", wish);
+                let error = refused.objects().pop().unwrap();
+                assert_eq!(error["event"], "error", "{target:?} at {number}");
+                assert!(error["message"].as_str().unwrap().contains("choose another path"), "{error}");
+            }
+            let wish = serde_json::json!({ "path": folder.join("file"), "name": name });
+            assert_eq!(door.post_at_socket("/v1/request", wish).objects().pop().unwrap()["event"], "done");
+        }
+    }
+    assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
+    assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
+    let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["fifo", "file", "link", "socket"]);
 }

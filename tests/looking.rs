@@ -7,9 +7,11 @@ use common::{Lab, SOON, eventually, noise, program};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::env;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 /// The demo ring, in which everybody knows everybody.
 fn seven() -> Network {
@@ -234,7 +236,10 @@ fn a_watch_ends_with_its_peer() {
         child.try_wait().unwrap()
     });
     let why = fs::read_to_string(err).unwrap();
-    assert!(why.contains("peer 4 tells nothing more") || why.contains("no peer 4 runs"), "{why}");
+    assert!(
+        ["peer 4 tells nothing more", "peer 4 cannot be asked", "no peer 4 runs"].iter().any(|end| why.contains(end)),
+        "{why}"
+    );
 }
 
 #[test]
@@ -536,4 +541,133 @@ fn no_command_is_without_its_snapshot() {
     for command in listed.into_iter().filter(|command| *command != "help") {
         assert!(HELPS.iter().any(|help| help.split(' ').next() == Some(command)), "{command}");
     }
+}
+
+#[test]
+fn who_watches_since_an_earlier_run_is_told_everything_that_is_kept() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    network.store("a.txt", b"abc");
+    let (mut child, out, _) = network.begin(network.command(&["watch", "--json", "--since", "1000000"]), None);
+    let told = || fs::read_to_string(&out).unwrap().contains("\"file.stored\"").then_some(());
+    eventually(SOON, "what was told before is told", told);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    eventually(SOON, "it ends", || child.try_wait().unwrap());
+}
+
+/// A plate as a peer leaves it.
+fn plate(pid: u32, socket: &Path) -> String {
+    let id = "04".repeat(20);
+    serde_json::json!({
+        "name": "4", "id": id, "addrs": ["127.0.0.1:12004"], "mode": "ring", "naming": "numbered", "pid": pid,
+        "socket": socket
+    })
+    .to_string()
+}
+
+#[test]
+fn a_plate_of_nobody_costs_no_file_but_its_own() {
+    let mut network = Network::empty();
+    network.start("init 4");
+    network.found(1);
+    let folder = network.runtime.join("p2p");
+    let stray = |name: &str| {
+        let path = network.here.join(name);
+        fs::write(&path, "words").unwrap();
+        path
+    };
+    // Higher numbers than processes have.
+    let (precious, token) = (stray("precious"), folder.join("4200002.token"));
+    let other_socket = network.here.join("other.sock");
+    drop(UnixListener::bind(&other_socket).unwrap());
+    drop(UnixListener::bind(folder.join("4200002.sock")).unwrap());
+    fs::write(&token, "00").unwrap();
+    fs::write(folder.join("4200000.json"), plate(4_200_000, &precious)).unwrap();
+    fs::write(folder.join("4200001.json"), plate(4_200_001, &other_socket)).unwrap();
+    fs::write(folder.join("4200002.json"), plate(4_200_002, &folder.join("4200002.sock"))).unwrap();
+    network.p2p(&["status"]).with(0);
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "words");
+    assert!(other_socket.exists(), "another program's");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with("42")), "{left:?}");
+
+    // Another's token does not go with a plate that only says to be its.
+    fs::write(&token, "00").unwrap();
+    fs::write(folder.join("x.json"), plate(4_200_002, &precious)).unwrap();
+    network.p2p(&["status"]).with(0);
+    assert!(token.exists() && precious.exists());
+}
+
+#[test]
+fn what_is_no_plate_keeps_nobody_waiting() {
+    let mut network = Network::empty();
+    let folder = network.ring.lab.folder("runtime/p2p");
+    let fifo = folder.join("x.json");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::os::unix::fs::symlink(&fifo, folder.join("y.json")).unwrap();
+    fs::create_dir(folder.join("z.json")).unwrap();
+    network.start("init 4");
+    let ring = &network.ring[4];
+    eventually(SOON, "it has a plate", || folder.join(format!("{}.json", ring.pid())).exists().then_some(()));
+    network.p2p(&["status"]).with(0);
+    assert!(fifo.exists() && folder.join("z.json").exists());
+}
+
+/// Somebody who answers every request at the socket of a plate with this, and ends.
+fn answers_with(network: &Network, reply: Vec<u8>) -> thread::JoinHandle<()> {
+    let folder = network.ring.lab.folder("runtime/p2p");
+    let socket = folder.join("4200000.sock");
+    // Of the one before.
+    let _ = fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).unwrap();
+    fs::write(folder.join("4200000.json"), plate(4_200_000, &socket)).unwrap();
+    thread::spawn(move || {
+        // The first only looks whether somebody is there.
+        drop(listener.accept().unwrap());
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        // Who has read enough goes.
+        let _ = stream.write_all(&reply);
+    })
+}
+
+#[test]
+fn what_a_peer_says_instead_of_events_is_shown_as_it_is() {
+    let network = Network::empty();
+    let head = |status: &str, rest: &str| format!("HTTP/1.1 {status}\r\nConnection: close\r\n{rest}\r\n");
+    let object = r#"{"event":"error","code":"refused","message":"not for you","cause":[],"hint":"ask another"}"#;
+    let long = "x".repeat((1 << 20) + 100);
+    let cases = [
+        (head("503 Service Unavailable", "") + object + "\n", 7, "not for you"),
+        (head("404 Not Found", "Content-Length: 0\r\n"), 1, "404"),
+        (head("200 OK", "Content-Type: text/event-stream\r\n") + &long, 1, "more in a line than"),
+        (head("200 OK", "Content-Type: text/event-stream\r\n") + ": words\n\n", 4, "peer 4 tells nothing more"),
+    ];
+    for (reply, code, why) in cases {
+        let told = answers_with(&network, reply.into_bytes());
+        let ended = network.p2p(&["watch"]);
+        ended.failed(code, why);
+        told.join().unwrap();
+    }
+}
+
+#[test]
+fn only_of_what_changes_something_is_said_that_it_may_still_be_done() {
+    let network = Network::three();
+    network.ring[4].signal(Signal::STOP);
+    let late = |words: &[&str]| {
+        let ended = network.p2p(&[words, &["--timeout", "1"]].concat());
+        assert_eq!(ended.code, 124, "{words:?}: {ended:?}");
+        assert!(ended.err.contains("not done within 1s"), "{words:?}: {ended:?}");
+        ended.err.contains("the peer may still be doing it")
+    };
+    for words in [&["get", "motto"][..], &["check", "a"], &["history", "a"], &["find", "a"], &["ls"], &["status"]] {
+        assert!(!late(words), "{words:?}");
+    }
+    for words in [&["set", "motto", "carry on"][..], &["rm", "a"], &["check", "a", "--repair"], &["quit"]] {
+        assert!(late(words), "{words:?}");
+    }
+    network.ring[4].signal(Signal::CONT);
 }

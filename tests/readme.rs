@@ -31,7 +31,7 @@ const PAGES: [(&str, &str); 3] = [
 type Story = fn(&Stage, &Block);
 
 /// How each block is run: by the page, the heading, and which one it is below that.
-const STORIES: [(&str, Story); 17] = [
+const STORIES: [(&str, Story); 18] = [
     ("README.md, A walk, 1", types_at_the_demo),
     ("README.md, A walk, 2", walks_on_through_the_demo),
     ("README.md, Running peers, 1", starts_peers),
@@ -45,6 +45,7 @@ const STORIES: [(&str, Story); 17] = [
     ("docs/http.md, A running peer over HTTP, 3", asks_a_peer),
     ("docs/http.md, Files, 1", asks_a_peer),
     ("docs/http.md, Everything else, 1", asks_a_peer),
+    ("docs/http.md, Everything else, 2", asks_a_peer),
     ("docs/http.md, Events, 1", hears_events),
     ("docs/http.md, Events, 2", hears_of_a_death),
     ("docs/http.md, For who watches, 1", asks_a_peer),

@@ -109,7 +109,7 @@ impl Teller {
             Answer::Stored { manifest, copies, .. } if manifest.content.is_removed() => {
                 vec![Line::Out(format!("File {} is removed{}", manifest.name, self.at(copies)))]
             }
-            Answer::Stored { manifest, copies, wanted } if copies.len() < *wanted => {
+            Answer::Stored { manifest, copies, wanted, .. } if copies.len() < *wanted => {
                 let (name, copies, place) = (&manifest.name, copies.len(), self.at(copies));
                 vec![Line::Out(format!("File {name} is stored with only {copies} of {wanted} copies{place}"))]
             }
@@ -284,7 +284,7 @@ mod tests {
     fn stored(copies: &[u8], wanted: usize) -> Event {
         let content = Content { hash: [7; 32], len_bytes: 0 };
         let manifest = Manifest::after(None, file("2067"), content, id(2));
-        answer(Answer::Stored { manifest, copies: ids(copies), wanted })
+        answer(Answer::Stored { manifest, replaces: false, copies: ids(copies), wanted })
     }
 
     fn answer(answer: Answer) -> Event {

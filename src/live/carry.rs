@@ -6,7 +6,7 @@ use super::orders::{Delivery, Source};
 use crate::ground::{Contact, Content, FileName, Manifest};
 use crate::peer::{Input, MoveError, News, Ticket};
 use crate::store::pieces::{Pieces, chunk_count};
-use crate::store::{Arrival, StoreError, source};
+use crate::store::{Arrival, StoreError, check_destination, source};
 use crate::transfer::{self, AfterTalk, Get, Order, Payload, Put, Served, Told};
 use std::fs::File;
 use std::net::TcpStream;
@@ -71,6 +71,7 @@ impl Hands {
         let hands = self.clone();
         let outcome = block(move || {
             let Delivery { path: destination, interest } = delivery;
+            check_destination(&destination)?;
             let tell = |told| {
                 let name = name.clone();
                 hands.say(Happening::News(match told {

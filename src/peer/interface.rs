@@ -333,6 +333,8 @@ pub enum Answer {
     Stored {
         /// What was stored.
         manifest: Manifest,
+        /// A file of this name was there before, perhaps the same; not where it was removed.
+        replaces: bool,
         /// Who has it, the owner first.
         copies: Vec<Id>,
         /// How many copies were wanted. With fewer peers than that in the network, their number.

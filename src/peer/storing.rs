@@ -169,10 +169,11 @@ impl Peer {
         let place = self.naming.place(&job.name);
         store.copies.sort_by_key(|copy| geometry.keeping(*copy, place));
         let wanted = self.replicas.min(store.keepers.len());
+        let replaces = store.before.is_some_and(|(held, _)| !held.content.is_removed());
         let answer = match (store.copies.is_empty(), store.last_error) {
             (false, _) => {
                 self.make_known(manifest.holding(), &store.keepers);
-                Answer::Stored { manifest, copies: store.copies, wanted }
+                Answer::Stored { manifest, replaces, copies: store.copies, wanted }
             }
             (true, Some(error)) => Answer::Failed { name: job.name, reason: error.to_string() },
             (true, None) if !self.strangers.is_empty() => {

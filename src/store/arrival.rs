@@ -5,6 +5,7 @@ use super::pieces::PieceHasher;
 use super::temporary::Temporary;
 use super::{PourError, StoreError};
 use crate::ground::Content;
+use std::fs;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +25,7 @@ impl Arrival {
     /// An arrival without any bytes.
     pub fn at(destination: &Path) -> Result<Arrival, StoreError> {
         // Noticed now, and not after the last byte.
-        if destination.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory)).on("write", destination);
-        }
+        check_destination(destination)?;
         let file = create_beside(destination).on("write", destination)?;
         Ok(Arrival { file, destination: destination.to_owned(), hasher: PieceHasher::default() })
     }
@@ -34,8 +33,9 @@ impl Arrival {
     /// Puts bytes that are all here at `destination`, as a whole. On return they would survive a power cut.
     pub fn of(destination: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let file = create_beside(destination).on("write", destination)?;
-        let written = file.file().write_all(bytes).and_then(|()| file.sync());
-        written.and_then(|()| file.place(destination)).on("write", destination)
+        file.file().write_all(bytes).and_then(|()| file.sync()).on("write", destination)?;
+        check_destination(destination)?;
+        file.place(destination).on("write", destination)
     }
 
     /// How many bytes are here.
@@ -79,12 +79,24 @@ impl Arrival {
     pub fn finish(self) -> Result<(), StoreError> {
         let len_bytes = self.hasher.count();
         let durable = self.file.file().set_len(len_bytes).and_then(|()| self.file.sync());
-        durable.and_then(|()| self.file.place(&self.destination)).on("write", &self.destination)
+        durable.on("write", &self.destination)?;
+        check_destination(&self.destination)?;
+        self.file.place(&self.destination).on("write", &self.destination)
     }
 
     /// The sentence for a failed write.
     pub fn write_error(&self, error: &io::Error) -> StoreError {
         StoreError::disk("write", &self.destination, error)
+    }
+}
+
+/// Whether a file may be put there: only files are replaced. To be asked before the bytes come, and again when they are here,
+/// because it may change until then.
+pub fn check_destination(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(about) if !about.is_file() => Err(StoreError::NoFile(path.to_owned())),
+        // Where nothing can be seen, nothing is, or what is wrong is said when it is written.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -71,6 +71,9 @@ pub enum StoreError {
     /// The bytes of a local file are not those that were hashed a moment ago.
     #[error("the file changed while it was being stored: try again")]
     Changed,
+    /// A file is to be where a folder, a pipe, a socket or a device is, or a link to one.
+    #[error("{} is there, and no file: choose another path", .0.display())]
+    NoFile(PathBuf),
     /// Everything else the operating system says no to.
     #[error("cannot {verb} {}: {reason}", .path.display())]
     Disk {

@@ -36,7 +36,7 @@ mod temporary;
 mod together;
 mod upload;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, check_destination};
 pub use chunk_set::ChunkSet;
 pub use error::{StoreError, is_for_lack_of_room};
 pub use incoming::Incoming;

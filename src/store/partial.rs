@@ -10,6 +10,7 @@
 //! that nobody goes on with.
 
 use super::StoreError;
+use super::arrival::check_destination;
 use super::chunk_set::ChunkSet;
 use super::error::On as _;
 use super::flusher::Flusher;
@@ -238,8 +239,11 @@ impl Partial {
         self.file.clone()
     }
 
-    /// Replaces the destination by the file, whose chunks are all here. On return it would survive a power cut.
+    /// Replaces the destination by the file, whose chunks are all here. On return it would survive a power cut. Fails with
+    /// [`StoreError::NoFile`] if something else has taken its place; what has come is kept.
     pub fn finish(&self, destination: &Path) -> Result<(), StoreError> {
+        self.flusher.finish().on("write", &self.place.part())?;
+        check_destination(destination)?;
         self.release()?.place(destination).on("write", destination)
     }
 
@@ -350,6 +354,8 @@ pub fn sweep(folder: &Path, prefix: &str, max_age: Duration) {
 mod tests {
     use super::super::pieces::tests::noise;
     use super::*;
+    use std::os::unix::fs::FileTypeExt as _;
+    use std::process::Command;
     use std::thread;
     use tempfile::{TempDir, tempdir};
 
@@ -447,6 +453,23 @@ mod tests {
         sidecar::age(&place.have());
         let partial = Partial::resume(&place, &pieces.content()).unwrap();
         assert_eq!(partial.have().iter().collect::<Vec<_>>(), [0, 1, 2, 3, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_and_what_has_come_is_kept() {
+        let dir = tempdir().unwrap();
+        let (place, destination, bytes, pieces) = place(&dir);
+        let partial = Partial::open(&place, &pieces).unwrap();
+        for index in 0..pieces.count() {
+            partial.accept(index, chunk(&pieces, &bytes, index)).unwrap();
+        }
+        assert!(Command::new("mkfifo").arg(&destination).status().unwrap().success());
+        assert_eq!(partial.finish(&destination), Err(StoreError::NoFile(destination.clone())));
+        drop(partial);
+        assert!(fs::metadata(&destination).unwrap().file_type().is_fifo());
+        fs::remove_file(&destination).unwrap();
+        Partial::resume(&place, &pieces.content()).unwrap().finish(&destination).unwrap();
+        assert_eq!(fs::read(destination).unwrap(), bytes);
     }
 
     #[test]

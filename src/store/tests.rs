@@ -2,6 +2,7 @@ use super::pieces::tests::noise;
 use super::*;
 use crate::ground::FileName;
 use std::io::Cursor;
+use std::os::unix::fs::FileTypeExt as _;
 use std::process::Command;
 use std::thread;
 use tempfile::{TempDir, tempdir};
@@ -438,6 +439,24 @@ fn an_arrival_replaces_its_destination_whole_or_leaves_nothing() {
     assert_eq!(fs::read(&destination).unwrap(), b"abc");
     assert_eq!(files_in(dir.path()).unwrap(), [destination]);
     assert!(Arrival::at(dir.path()).is_err(), "a folder is not replaced");
+}
+
+#[test]
+fn an_arrival_replaces_nothing_but_a_file() {
+    let dir = tempdir().unwrap();
+    let [late, link] = ["late", "link"].map(|name| dir.path().join(name));
+    let mut arrival = Arrival::at(&late).unwrap();
+    arrival.fill(&mut &b"abc"[..], 3).unwrap();
+    assert!(Command::new("mkfifo").arg(&late).status().unwrap().success());
+    std::os::unix::fs::symlink(&late, &link).unwrap();
+    for path in [&late, &link] {
+        assert!(matches!(Arrival::at(path), Err(StoreError::NoFile(_))), "{path:?}");
+        assert_eq!(Arrival::of(path, b"abc"), Err(StoreError::NoFile(path.clone())));
+    }
+    assert_eq!(arrival.finish(), Err(StoreError::NoFile(late.clone())), "it was made meanwhile");
+    assert!(fs::metadata(&late).unwrap().file_type().is_fifo());
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left of what came");
 }
 
 #[test]

@@ -166,6 +166,7 @@ fn excuse(error: &StoreError) -> Reply {
         | StoreError::Lost(_)
         | StoreError::Corrupt { .. }
         | StoreError::Changed
+        | StoreError::NoFile(_)
         | StoreError::Disk { .. } => Reply::Refused("its disk failed".to_owned()),
     }
 }

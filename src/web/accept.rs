@@ -107,7 +107,8 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn most_connections() -> usize {
+/// How many may be connected at a door.
+pub fn most_connections() -> usize {
     let handles = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     MOST_CONNECTIONS.min(handles / SHARE_OF_HANDLES).max(1) as usize
 }

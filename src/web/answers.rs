@@ -26,7 +26,7 @@ pub fn objects(naming: Naming, subject: &Subject, answer: Answer) -> Vec<Object>
         Answer::Stored { copies, .. } if copies.is_empty() => {
             vec![error(Code::OutOfReach, "no peer that could keep it answers: try again in a moment")]
         }
-        Answer::Stored { manifest, copies, wanted } => {
+        Answer::Stored { manifest, copies, wanted, .. } => {
             let outcome = if copies.len() < wanted { Outcome::Few } else { Outcome::Good };
             let (file, holders) = (FileVersion::new(naming, &manifest), Who::all(naming, &copies));
             let place = Who::new(naming, naming.place(&manifest.name));
@@ -304,7 +304,7 @@ mod tests {
         let stored = |copies: &[u8], wanted| {
             let copies = copies.iter().copied().map(Id::numbered).collect();
             let manifest = manifest(Content { hash: [7; 32], len_bytes: 1 });
-            told(&Subject::default(), Answer::Stored { manifest, copies, wanted }).pop().unwrap()
+            told(&Subject::default(), Answer::Stored { manifest, replaces: false, copies, wanted }).pop().unwrap()
         };
         assert_eq!(stored(&[1, 2], 2), Object::Done { outcome: Outcome::Good });
         assert_eq!(stored(&[1, 2], 3), Object::Done { outcome: Outcome::Few });

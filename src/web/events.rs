@@ -2,19 +2,22 @@
 //! since then comes first.
 
 use super::control::Control;
-use super::replies::refuse;
+use super::replies::{refuse, refuse_as};
 use super::routes::{Route, Shared};
 use super::schema::{Code, Object, Trouble};
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use http_body_util::BodyExt as _;
 use http_body_util::channel::{Channel, Sender};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task;
 use tokio::time::timeout;
 
@@ -25,6 +28,11 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most events in one write.
 const EVENTS_A_WRITE: usize = 64;
 
+/// Most readers at a door, and of how many connections there one may be a reader's: they stay, and others are to be answered
+/// too. Guess: more than look at one peer.
+const MOST_READERS: usize = 64;
+const READERS_SHARE: usize = 2;
+
 /// Where browsers say what they had last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -33,15 +41,43 @@ pub fn routes() -> Vec<Route> {
     vec![Route { path: "/v1/events", methods: &["get"], handler: get(events) }]
 }
 
-async fn events(State(control): Shared, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+/// Room for who reads events at a door.
+#[derive(Clone)]
+pub struct Readers(Arc<Semaphore>);
+
+impl Readers {
+    /// For a door at which so many may be connected.
+    pub fn at(most_connections: usize) -> Readers {
+        let most = MOST_READERS.min(most_connections / READERS_SHARE).max(1);
+        Readers(Arc::new(Semaphore::new(most)))
+    }
+}
+
+async fn events(
+    State(control): Shared,
+    Extension(readers): Extension<Readers>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let since = match since(query.as_deref(), &headers) {
-        Ok(since) => since.unwrap_or_else(|| control.told.last()),
+        Ok(since) => since.map_or_else(|| control.told.last(), |since| control.told.going_on_at(since)),
         Err(trouble) => return refuse(trouble),
     };
+    let Ok(place) = readers.0.try_acquire_owned() else { return too_many() };
     let (sender, body) = Channel::<Bytes, Infallible>::new(1);
     task::spawn(stream(control, since, sender));
+    // It goes with the body: who leaves makes room at once, though nothing is to be told for long.
+    let body = body.map_frame(move |frame| {
+        let _place = &place;
+        frame
+    });
     ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], Body::new(body))
         .into_response()
+}
+
+fn too_many() -> Response {
+    let message = "as many as may read the events of this peer at once are reading them: try again later";
+    refuse_as(StatusCode::SERVICE_UNAVAILABLE, Trouble::new(Code::Failed, message))
 }
 
 fn since(query: Option<&str>, headers: &HeaderMap) -> Result<Option<u64>, Trouble> {
@@ -86,6 +122,12 @@ fn following(control: &Control, since: &mut u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readers_leave_half_of_a_small_door_to_others() {
+        let most = |connections| Readers::at(connections).0.available_permits();
+        assert_eq!([512, 128, 16, 1].map(most), [64, 64, 8, 1]);
+    }
 
     #[test]
     fn what_was_had_last_is_said_in_a_header_or_in_the_address() {

@@ -161,7 +161,6 @@ fn respond(name: &FileName, content: &Content, want: &Want, body: Body) -> Respo
     // The name may have another version the next time.
     set(header::CACHE_CONTROL, "no-cache");
     set(header::CONTENT_TYPE, "application/octet-stream");
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
     set(header::CONTENT_DISPOSITION, &disposition(name));
     if let Some(length) = length {

@@ -1,18 +1,24 @@
 //! Who may ask over TCP: browsers reach it too, with pages of anybody in them.
 //!
 //! A page of somebody else's can give its own name our address (DNS rebinding), so the name a request is for must be one
-//! of ours. It can send what it cannot read the answer of, so what changes something must come from no other origin, and
-//! has to show the token.
+//! of ours. It can send what it cannot read the answer of, and even an image that it wants to show could have this peer fetch
+//! a file: so nothing that browsers say to come from another origin is answered, but where somebody follows a link. What
+//! changes something has to show the token.
 
 use super::replies::refuse_as;
 use super::schema::{Code, Trouble};
 use super::token::Token;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+/// Where browsers say whose page asks, and what for: <https://www.w3.org/TR/fetch-metadata/>.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// What requests are measured by.
 pub struct Guard {
@@ -31,25 +37,29 @@ impl Guard {
 
     /// Whether this is one of our names. Where all addresses are listened at, any of them is: no page has an address for
     /// its name that is not its own.
-    fn is_ours(&self, host: &str) -> bool {
-        let name = host_name(host);
-        let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    fn is_ours(&self, name: &str) -> bool {
+        let name = without_dot(name);
+        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
         match literal {
             Ok(ip) => ip.is_loopback() || ip == self.addr || self.addr.is_unspecified(),
             Err(_) => {
-                self.names.iter().map(String::as_str).chain(["localhost"]).any(|own| name.eq_ignore_ascii_case(own))
+                let mut own = self.names.iter().map(String::as_str).chain(["localhost"]);
+                own.any(|own| name.eq_ignore_ascii_case(without_dot(own)))
             }
         }
     }
 
     fn refusal(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let Some(host) = host else {
-            return no(StatusCode::BAD_REQUEST, "a request says in its Host header whom it is for", None);
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
+            return no(StatusCode::BAD_REQUEST, "a request says in one Host header whom it is for", None);
         };
-        let absolute = request.uri().authority().map(|authority| authority.as_str());
-        if !self.is_ours(host) || absolute.is_some_and(|host| !self.is_ours(host)) {
+        let absolute = request.uri().authority().map_or(host, |authority| authority.as_str());
+        let (Some(name), Some(absolute)) = (host_name(host), host_name(absolute)) else {
+            return no(StatusCode::BAD_REQUEST, "a host is a name or an address, and perhaps a port", None);
+        };
+        if !self.is_ours(name) || !self.is_ours(absolute) {
             let hint = "ask for localhost, or start the peer with --http-host NAME";
             return no(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -57,11 +67,12 @@ impl Guard {
                 Some(hint),
             );
         }
+        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_same_origin(origin, host)) || is_of_a_page(headers) {
+            let hint = "open its address yourself, or follow a link to it";
+            return no(StatusCode::FORBIDDEN, "a page of another origin may ask nothing here", Some(hint));
+        }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
-        }
-        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_same_origin(origin, host)) {
-            return no(StatusCode::FORBIDDEN, "a page of another origin may not change anything here", None);
         }
         if !shown_token(headers).is_some_and(|shown| self.token.is(shown)) {
             let hint = "it is in the file that p2p status names; send it as Authorization: Bearer TOKEN";
@@ -87,17 +98,39 @@ fn no(status: StatusCode, message: &str, hint: Option<&str>) -> Option<Response>
     Some(refuse_as(status, hint.map_or(trouble.clone(), |hint| trouble.hint(hint))))
 }
 
-/// Without its port.
-fn host_name(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
-        Some(_) | None => host,
-    }
+/// Without its port; none, where it is no host: it has a port that is no number, or somebody's name before an @.
+fn host_name(host: &str) -> Option<&str> {
+    let end = match host.starts_with('[') {
+        true => host.find(']')? + 1,
+        false => host.find(':').unwrap_or(host.len()),
+    };
+    let (name, port) = host.split_at(end);
+    // The port may be left out, and its digits too (RFC 3986 §3.2.3).
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => {
+            digits.is_empty() || digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
+        None => port.is_empty(),
+    };
+    (is_port && !name.contains('@')).then_some(name)
+}
+
+/// A dot at its end says that a name is whole; it is the same without.
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn is_same_origin(origin: &HeaderValue, host: &str) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
     origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
+/// Whether a page of another site or origin wants this for itself, as far as browsers say so (Fetch Metadata); not where
+/// somebody goes from there to us.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    let says = |name: HeaderName, value: &str| headers.get_all(name).iter().any(|said| said == value);
+    let is_foreign = says(SITE, "cross-site") || says(SITE, "same-site");
+    is_foreign && !(says(MODE, "navigate") && says(DEST, "document"))
 }
 
 fn shown_token(headers: &HeaderMap) -> Option<&str> {
@@ -133,12 +166,16 @@ mod tests {
         for host in [
             "localhost",
             "LOCALHOST:8080",
+            "localhost.",
+            "localhost.:8080",
+            "localhost:",
             "127.0.0.1",
             "127.3.2.1:1",
             "[::1]:80",
             "[::1]",
             "192.0.2.7:80",
             "files.example:80",
+            "files.example.",
         ] {
             assert_eq!(status(&guard, Method::GET, &[("host", host)]), 200, "{host}");
         }
@@ -150,10 +187,41 @@ mod tests {
             "",
             "[::2]",
             "files.example.evil",
+            "localhost..",
+            ".localhost",
         ] {
             assert_eq!(status(&guard, Method::GET, &[("host", host)]), 421, "{host}");
         }
         assert_eq!(status(&guard, Method::GET, &[]), 400);
+    }
+
+    #[test]
+    fn what_is_no_host_or_several_is_refused() {
+        let (guard, _) = guard("127.0.0.1:80");
+        for host in [
+            "me@localhost",
+            "evil.example@localhost:80",
+            "localhost:80@evil.example",
+            "localhost:http",
+            "localhost:+80",
+            "localhost:-1",
+            "localhost:80:80",
+            "localhost:65536",
+            "::1",
+            "[::1]80",
+            "[::1",
+            "[::1]:x",
+        ] {
+            assert_eq!(status(&guard, Method::GET, &[("host", host)]), 400, "{host}");
+        }
+        assert_eq!(status(&guard, Method::GET, &[("host", "localhost"), ("host", "localhost")]), 400);
+        let absolute = |uri: &str| {
+            let request = Request::builder().uri(uri).header("host", "localhost").body(Body::empty()).unwrap();
+            guard.refusal(&request).map_or(200, |refusal| refusal.status().as_u16())
+        };
+        assert_eq!(absolute("http://localhost:80/f/a"), 200);
+        assert_eq!(absolute("http://evil.example/f/a"), 421);
+        assert_eq!(absolute("http://me@localhost/f/a"), 400);
     }
 
     #[test]
@@ -182,6 +250,36 @@ mod tests {
         }
         let wrong = format!("Bearer {}0", &token[1..]);
         assert_eq!(status(&guard, Method::PUT, &[("host", "localhost"), ("authorization", &wrong)]), 401);
-        assert_eq!(status(&guard, Method::GET, &[("host", "localhost"), ("origin", "http://evil.example")]), 200);
+    }
+
+    #[test]
+    fn a_page_of_another_origin_has_nothing_fetched_and_a_link_leads_here() {
+        let (guard, token) = guard("127.0.0.1:80");
+        let bearer = format!("Bearer {token}");
+        let asked = |headers: &[(&str, &str)]| {
+            let all = [&[("host", "localhost:80"), ("authorization", &bearer)], headers].concat();
+            let [first, others @ ..] =
+                [Method::GET, Method::HEAD, Method::PUT].map(|method| status(&guard, method, &all));
+            assert!(others.iter().all(|other| *other == first), "{headers:?}");
+            first
+        };
+        assert_eq!(asked(&[]), 200, "no browser");
+        for own in ["same-origin", "none"] {
+            assert_eq!(asked(&[("sec-fetch-site", own), ("sec-fetch-mode", "cors")]), 200, "{own}");
+        }
+        for foreign in ["cross-site", "same-site"] {
+            let from =
+                |mode, dest| asked(&[("sec-fetch-site", foreign), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)]);
+            assert_eq!(from("navigate", "document"), 200, "{foreign}");
+            for (mode, dest) in
+                [("no-cors", "image"), ("navigate", "iframe"), ("no-cors", "document"), ("cors", "empty")]
+            {
+                assert_eq!(from(mode, dest), 403, "{foreign} {mode} {dest}");
+            }
+            assert_eq!(asked(&[("sec-fetch-site", foreign)]), 403, "{foreign}");
+        }
+        assert_eq!(asked(&[("origin", "http://evil.example")]), 403);
+        assert_eq!(asked(&[("origin", "http://localhost:80"), ("origin", "null")]), 403);
+        assert_eq!(asked(&[("origin", "http://localhost:80")]), 200);
     }
 }

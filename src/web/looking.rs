@@ -1,11 +1,10 @@
 //! The routes by which people look: whom the peer knows, how fast somebody answers, which way a lookup takes.
 
 use super::answers::Subject;
-use super::replies::refuse;
-use super::routes::{Route, Shared, about_file, wish};
+use super::routes::{Route, Shared, about_file};
 use super::schema::looking::{FindWish, PingWish};
+use super::wishing::Wished;
 use crate::peer::{Ruler, Whom};
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -23,20 +22,12 @@ async fn contacts(State(control): Shared) -> Response {
     control.follow(Subject::default(), control.host.contacts())
 }
 
-async fn ping(State(control): Shared, body: Bytes) -> Response {
-    match wish::<PingWish>(&body) {
-        Ok(PingWish { peer }) => control.follow(Subject::default(), control.host.ping(whom(&peer))),
-        Err(trouble) => refuse(trouble),
-    }
+async fn ping(State(control): Shared, Wished(PingWish { peer }): Wished<PingWish>) -> Response {
+    control.follow(Subject::default(), control.host.ping(whom(&peer)))
 }
 
-async fn find(State(control): Shared, body: Bytes) -> Response {
-    match wish::<FindWish>(&body) {
-        Ok(FindWish { name, mode }) => {
-            control.follow(about_file(&name), control.host.trace(&name, mode.map(Ruler::from)))
-        }
-        Err(trouble) => refuse(trouble),
-    }
+async fn find(State(control): Shared, Wished(FindWish { name, mode }): Wished<FindWish>) -> Response {
+    control.follow(about_file(&name), control.host.trace(&name, mode.map(Ruler::from)))
 }
 
 /// Whom somebody means: an address with its port, or else a peer by what people call it.

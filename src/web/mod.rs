@@ -29,6 +29,7 @@ mod token;
 mod told;
 mod verdict;
 mod watching;
+mod wishing;
 
 pub use folder::FolderError;
 pub use looking::whom;

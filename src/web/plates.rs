@@ -2,10 +2,11 @@
 
 use super::folder::{self, FolderError};
 use super::schema::{Mode, Plate};
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write as _};
+use rustix::fs::OFlags;
+use std::fs::{self, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -25,11 +26,7 @@ pub async fn running() -> Result<Vec<Plate>, FolderError> {
     for path in plates_in(&folder) {
         match read(&path) {
             Some(plate) if is_alive(&plate.socket).await => found.push(plate),
-            Some(plate) => {
-                // Only what we would have made: a plate is a file that anybody's program may have written.
-                let _ = fs::remove_file(token_path(&folder, plate.pid));
-                remove(&path, &plate.socket);
-            }
+            Some(plate) => sweep(&folder, &path, &plate),
             // Perhaps a later program's.
             None => {}
         }
@@ -50,7 +47,7 @@ pub fn described(plate: &Plate) -> String {
 
 /// A socket of a path that fits, with nobody else's permission.
 pub fn bind(pid: u32) -> Result<(UnixListener, PathBuf), super::ServeError> {
-    let entry = format!("{pid}.sock");
+    let entry = socket_entry(pid);
     let usual = folder::private()?.join(&entry);
     let path = if usual.as_os_str().len() <= MAX_SOCKET_PATH_BYTES { usual } else { folder::short()?.join(&entry) };
     let failed = |error| super::ServeError::Socket { path: path.clone(), error };
@@ -71,7 +68,12 @@ pub fn leave(plate: &Plate) -> Result<PathBuf, super::ServeError> {
     let passing = path.with_extension("new");
     let text = serde_json::to_string(plate).expect("it is text and numbers alone");
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&passing)?;
+        // Of a process that had our number and was killed. What else is there is not opened.
+        match fs::remove_file(&passing) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&passing)?;
         file.write_all(text.as_bytes())?;
         fs::rename(&passing, &path)
     };
@@ -84,11 +86,41 @@ pub fn token_path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.token"))
 }
 
-/// Removes a plate and its socket.
+/// Removes our own plate and its socket.
 pub fn remove(path: &Path, socket: &Path) {
     // What is gone already need not go.
     let _ = fs::remove_file(path);
     let _ = fs::remove_file(socket);
+}
+
+/// Removes the plate of a peer that is gone, and what such a peer has left beside it. What the plate says is not believed:
+/// any program may have written it.
+fn sweep(folder: &Path, path: &Path, plate: &Plate) {
+    // What cannot be removed is in nobody's way.
+    let _ = fs::remove_file(path);
+    if path.file_stem().is_none_or(|stem| *stem != *plate.pid.to_string()) {
+        return;
+    }
+    let _ = fs::remove_file(token_path(folder, plate.pid));
+    if let Some(socket) = own_socket(folder, plate)
+        && fs::symlink_metadata(&socket).is_ok_and(|about| about.file_type().is_socket())
+    {
+        let _ = fs::remove_file(socket);
+    }
+}
+
+/// Its socket, if that is where a peer with its process number would have made it.
+fn own_socket(folder: &Path, plate: &Plate) -> Option<PathBuf> {
+    let entry = socket_entry(plate.pid);
+    let usual = folder.join(&entry);
+    if plate.socket == usual {
+        return Some(usual);
+    }
+    folder::short().ok().map(|short| short.join(entry)).filter(|short| plate.socket == *short)
+}
+
+fn socket_entry(pid: u32) -> String {
+    format!("{pid}.sock")
 }
 
 fn plates_in(folder: &Path) -> Vec<PathBuf> {
@@ -97,9 +129,16 @@ fn plates_in(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|ending| ending == ENDING)).collect()
 }
 
+/// Never waits, whatever is called like a plate.
 fn read(path: &Path) -> Option<Plate> {
-    let short = fs::metadata(path).is_ok_and(|about| about.len() <= MAX_PLATE_BYTES);
-    short.then(|| fs::read(path).ok()).flatten().and_then(|text| serde_json::from_slice(&text).ok())
+    // Looked at first, because opening some devices does something; without waiting, because it may change until then.
+    fs::symlink_metadata(path).ok().filter(Metadata::is_file)?;
+    let flags = OFlags::NONBLOCK.union(OFlags::NOFOLLOW).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(|about| about.is_file() && about.len() <= MAX_PLATE_BYTES)?;
+    let mut text = Vec::new();
+    file.take(MAX_PLATE_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Whether somebody listens: who is stopped or busy does, too.

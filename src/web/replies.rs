@@ -2,11 +2,14 @@
 
 use super::schema::{Code, Object, Trouble};
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 /// When to try again what failed for now, in seconds. Guess: a network mends itself in less.
 const RETRY_AFTER_S: &str = "5";
+
+/// Who may show a reply: <https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header>.
+const OWN_PAGES: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Why a request is not begun with, and the status that says so.
 #[derive(Debug)]
@@ -22,6 +25,14 @@ impl Refusal {
 /// Objects, one a line.
 pub fn reply(status: StatusCode, body: Body) -> Response {
     (status, [(header::CONTENT_TYPE, "application/jsonl")], body).into_response()
+}
+
+/// Tells browsers to take a reply for what it says to be, and to show it in no page of another origin.
+pub fn for_own_pages(mut reply: Response) -> Response {
+    let headers = reply.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(OWN_PAGES, HeaderValue::from_static("same-origin"));
+    reply
 }
 
 /// Why something cannot be done, with the status that fits.

@@ -2,28 +2,31 @@
 
 use super::answers::Subject;
 use super::control::Control;
-use super::replies::{refuse, reply};
+use super::events::Readers;
+use super::guard::{self, Guard};
+use super::replies::{for_own_pages, refuse, refuse_as, reply};
 use super::schema::{
     CheckWish, Code, GetWish, NameWish, Object, Outcome, Phase, QuitWish, RequestWish, SetWish, StoreWish, Trouble,
 };
-use super::{events, files, looking, openapi, watching};
+use super::wishing::Wished;
+use super::{accept, events, files, looking, openapi, watching};
 use crate::ground::{FileName, Naming};
 use crate::live::Waiting;
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use serde::de::DeserializeOwned;
+use axum::{Extension, Router};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The longest wish, in bytes: two paths of 4096, and each byte of them escaped.
-const MAX_WISH_BYTES: usize = 64 << 10;
+/// Routes that read and write files of this machine with all our rights: they are at the Unix socket alone. A token lets
+/// others change what the network keeps, and no more.
+const FOR_OUR_USER: [&str; 2] = ["/v1/store", "/v1/request"];
 
 /// A path, and who answers there.
 pub struct Route {
@@ -45,16 +48,25 @@ pub fn table() -> Vec<Route> {
     wishes().into_iter().chain(of_others.into_iter().flatten()).collect()
 }
 
-/// Answers at all routes.
-pub fn router(control: Arc<Control>) -> Router {
-    let add = |router: Router<Arc<Control>>, route: Route| router.route(route.path, route.handler);
-    table()
+/// Answers at all routes of a door; with a guard, whoever that lets through, and not at those for our own user.
+pub fn router(control: Arc<Control>, guard: Option<Guard>) -> Router {
+    let add = |router: Router<Arc<Control>>, Route { path, handler, .. }: Route| {
+        let is_closed = guard.is_some() && FOR_OUR_USER.contains(&path);
+        router.route(path, if is_closed { post(not_for_others) } else { handler })
+    };
+    let router = table()
         .into_iter()
         .fold(Router::new(), add)
         .fallback(nothing)
-        .layer(DefaultBodyLimit::max(MAX_WISH_BYTES))
+        .method_not_allowed_fallback(no_method)
+        .layer(Extension(Readers::at(accept::most_connections())))
         .layer(middleware::from_fn_with_state(control.clone(), count))
-        .with_state(control)
+        .with_state(control);
+    let router = match guard {
+        Some(guard) => router.layer(middleware::from_fn_with_state(Arc::new(guard), guard::check)),
+        None => router,
+    };
+    router.layer(middleware::map_response(async |reply: Response| for_own_pages(reply)))
 }
 
 fn wishes() -> Vec<Route> {
@@ -83,6 +95,17 @@ async fn nothing() -> Response {
     reply(StatusCode::NOT_FOUND, Body::from(Object::Error(no_route()).line()))
 }
 
+/// What is allowed is said in a header by who calls this.
+async fn no_method() -> Response {
+    let trouble = Trouble::new(Code::Usage, "this route does not have this method");
+    refuse_as(StatusCode::METHOD_NOT_ALLOWED, trouble.hint("the header Allow lists those it has"))
+}
+
+async fn not_for_others() -> Response {
+    let trouble = Trouble::new(Code::Refused, "over TCP no file of the peer's machine is read or written by its path");
+    refuse(trouble.hint("over TCP use PUT and GET of /f/NAME; at the peer's Unix socket this route is there"))
+}
+
 fn no_route() -> Trouble {
     Trouble::new(Code::Usage, "there is no such route").hint("GET /v1/openapi.json lists them all")
 }
@@ -97,24 +120,19 @@ async fn list(State(control): Shared) -> Response {
     control.follow(Subject::default(), begun)
 }
 
-async fn store(State(control): Shared, body: Bytes) -> Response {
-    let wish: StoreWish = match wish(&body) {
-        Ok(wish) => wish,
-        Err(trouble) => return refuse(trouble),
-    };
+async fn store(State(control): Shared, Wished(wish): Wished<StoreWish>) -> Response {
     let path = match absolute(&wish.path) {
         Ok(path) => path,
         Err(trouble) => return refuse(trouble),
     };
+    if wish.ttl_s == Some(0) {
+        return refuse(Trouble::new(Code::Usage, "ttl_s is a number of seconds, at least 1"));
+    }
     let begun = control.host.store_as(&path, &wish.name, wish.ttl_s.map(Duration::from_secs));
     control.follow(about_file(&wish.name), begun)
 }
 
-async fn request(State(control): Shared, body: Bytes) -> Response {
-    let wish: RequestWish = match wish(&body) {
-        Ok(wish) => wish,
-        Err(trouble) => return refuse(trouble),
-    };
+async fn request(State(control): Shared, Wished(wish): Wished<RequestWish>) -> Response {
     let path = match absolute(&wish.path) {
         Ok(path) => path,
         Err(trouble) => return refuse(trouble),
@@ -124,48 +142,28 @@ async fn request(State(control): Shared, body: Bytes) -> Response {
     control.follow_while(waiting, Subject { path: wish.path, ..about_file(&wish.name) }, begun)
 }
 
-async fn remove(State(control): Shared, body: Bytes) -> Response {
-    match wish::<NameWish>(&body) {
-        Ok(NameWish { name }) => control.follow(about_file(&name), control.host.remove(&name)),
-        Err(trouble) => refuse(trouble),
-    }
+async fn remove(State(control): Shared, Wished(NameWish { name }): Wished<NameWish>) -> Response {
+    control.follow(about_file(&name), control.host.remove(&name))
 }
 
-async fn history(State(control): Shared, body: Bytes) -> Response {
-    match wish::<NameWish>(&body) {
-        Ok(NameWish { name }) => control.follow(about_file(&name), control.host.inspect(&name, false, false)),
-        Err(trouble) => refuse(trouble),
-    }
+async fn history(State(control): Shared, Wished(NameWish { name }): Wished<NameWish>) -> Response {
+    control.follow(about_file(&name), control.host.inspect(&name, false, false))
 }
 
-async fn check(State(control): Shared, body: Bytes) -> Response {
-    let CheckWish { name, repair } = match wish(&body) {
-        Ok(wish) => wish,
-        Err(trouble) => return refuse(trouble),
-    };
+async fn check(State(control): Shared, Wished(CheckWish { name, repair }): Wished<CheckWish>) -> Response {
     let subject = Subject { judged: true, ..about_file(&name) };
     let begun = control.host.inspect(&name, true, repair);
     if repair { control.repair(name, subject, begun) } else { control.follow(subject, begun) }
 }
 
-async fn set(State(control): Shared, body: Bytes) -> Response {
-    match wish::<SetWish>(&body) {
-        Ok(SetWish { key, value }) => {
-            let begun = control.host.set(&key, value.as_bytes());
-            control.follow(Subject { key, ..Subject::default() }, begun)
-        }
-        Err(trouble) => refuse(trouble),
-    }
+async fn set(State(control): Shared, Wished(SetWish { key, value }): Wished<SetWish>) -> Response {
+    let begun = control.host.set(&key, value.as_bytes());
+    control.follow(Subject { key, ..Subject::default() }, begun)
 }
 
-async fn get_value(State(control): Shared, body: Bytes) -> Response {
-    match wish::<GetWish>(&body) {
-        Ok(GetWish { key }) => {
-            let begun = control.host.get(&key);
-            control.follow(Subject { key, ..Subject::default() }, begun)
-        }
-        Err(trouble) => refuse(trouble),
-    }
+async fn get_value(State(control): Shared, Wished(GetWish { key }): Wished<GetWish>) -> Response {
+    let begun = control.host.get(&key);
+    control.follow(Subject { key, ..Subject::default() }, begun)
 }
 
 async fn quit(State(control): Shared, body: Bytes) -> Response {
@@ -188,11 +186,6 @@ async fn quit(State(control): Shared, body: Bytes) -> Response {
 
 pub fn about_file(name: &str) -> Subject {
     Subject { file: FileName::parse(name).ok(), ..Subject::default() }
-}
-
-/// What a body wishes.
-pub fn wish<T: DeserializeOwned>(body: &Bytes) -> Result<T, Trouble> {
-    serde_json::from_slice(body).map_err(|error| Trouble::new(Code::Usage, format!("the wish is no wish: {error}")))
 }
 
 /// Whoever asks works in another folder than the peer.

@@ -3,14 +3,14 @@
 use super::accept::{self, Door};
 use super::control::Control;
 use super::folder::{self, FolderError};
-use super::guard::{self, Guard};
+use super::guard::Guard;
 use super::schema::{Hex, Mode, Plate};
 use super::token::Token;
 use super::told::{self, Told};
 use super::{log, plates, routes};
 use crate::ground::Naming;
 use crate::live::{self, Event, Host, Kind};
-use axum::{Router, middleware};
+use axum::Router;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
@@ -129,12 +129,11 @@ impl Server {
             None => None,
         };
         server.path = plates::leave(&server.plate)?;
-        let router = routes::router(Arc::new(Control::new(host, naming, events, server.plate.clone(), told)));
+        let control = Arc::new(Control::new(host, naming, events, server.plate.clone(), told));
         if let Some((listener, guard)) = guarded {
-            let guarded = router.clone().layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
-            server.serve(Door::Tcp(listener), guarded);
+            server.serve(Door::Tcp(listener), routes::router(control.clone(), Some(guard)));
         }
-        server.serve(Door::Unix(listener), router);
+        server.serve(Door::Unix(listener), routes::router(control, None));
         // So that what was killed does not heap up where nobody gives commands.
         task::spawn(async { drop(plates::running().await) });
         Ok(server)

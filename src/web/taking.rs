@@ -150,8 +150,8 @@ async fn store(control: &Arc<Control>, name: &FileName, arriving: &Arriving, ttl
         Err(error) => return refuse(answers::unheard(error)),
     };
     match answer {
-        Ok(answer) => ended(control, answer, |version, outcome| match outcome {
-            _ if version == 1 => StatusCode::CREATED,
+        Ok(answer) => ended(control, answer, |replaces, outcome| match outcome {
+            _ if !replaces => StatusCode::CREATED,
             Outcome::Good => StatusCode::NO_CONTENT,
             // With words: fewer copies than wanted.
             Outcome::Few | Outcome::Damaged => StatusCode::OK,
@@ -160,8 +160,8 @@ async fn store(control: &Arc<Control>, name: &FileName, arriving: &Arriving, ttl
     }
 }
 
-/// What a store or a removal came to. `status`: by version and outcome.
-fn ended(control: &Control, answer: Answer, status: impl Fn(u64, Outcome) -> StatusCode) -> Response {
+/// What a store or a removal came to. `status`: by whether a file was there before, and the outcome.
+fn ended(control: &Control, answer: Answer, status: impl Fn(bool, Outcome) -> StatusCode) -> Response {
     if let Answer::Failed { name, reason } = &answer {
         let trouble = Trouble::new(Code::OutOfReach, format!("{name}: {reason}"));
         let full = is_for_lack_of_room(reason);
@@ -171,16 +171,16 @@ fn ended(control: &Control, answer: Answer, status: impl Fn(u64, Outcome) -> Sta
         );
     }
     let stored = match &answer {
-        Answer::Stored { manifest, .. } => Some(manifest.clone()),
+        Answer::Stored { manifest, replaces, .. } => Some((manifest.clone(), *replaces)),
         _ => None,
     };
     let objects = answers::objects(control.naming, &Subject::default(), answer);
-    let (manifest, outcome) = match (stored, objects.last()) {
-        (Some(manifest), Some(Object::Done { outcome })) => (manifest, *outcome),
+    let ((manifest, replaces), outcome) = match (stored, objects.last()) {
+        (Some(stored), Some(Object::Done { outcome })) => (stored, *outcome),
         (_, Some(Object::Error(trouble))) => return refuse(trouble.clone()),
         (_, _) => return refuse(Trouble::new(Code::Failed, "the answer is none to this question")),
     };
-    let status = status(manifest.version, outcome);
+    let status = status(replaces, outcome);
     let mut response = match status {
         StatusCode::NO_CONTENT => status.into_response(),
         status => reply(status, Body::from(objects.iter().map(Object::line).collect::<String>())),

@@ -66,11 +66,15 @@ impl Told {
         self.last.send_replace(id);
     }
 
-    /// What was told after this number, at most so many. Of a number that was not given out yet: everything, because it
-    /// is one of an earlier run.
+    /// Where a reader goes on who says that this was the last number it had. One that was not given out yet is of an earlier
+    /// run: then it begins with everything that is kept.
+    pub fn going_on_at(&self, number: u64) -> u64 {
+        if number > self.last() { 0 } else { number }
+    }
+
+    /// What was told after this number, at most so many.
     pub fn after(&self, number: u64, most: usize) -> Following {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = if number > *self.last.borrow() { 0 } else { number };
         let missed = kept.front().map_or(0, |first| (first.number - 1).saturating_sub(number));
         let lines = kept.iter().filter(|line| line.number > number).take(most).cloned().collect();
         Following { missed, lines }
@@ -149,7 +153,8 @@ mod tests {
         assert_eq!(numbers(&told, 0, 2), (0, vec![1, 2]));
         assert_eq!(numbers(&told, 1023, 9), (0, vec![1024]));
         assert_eq!(numbers(&told, 1024, 9), (0, vec![]));
-        assert_eq!(numbers(&told, 5000, 1), (0, vec![1]), "a number of an earlier run");
+        assert_eq!((told.going_on_at(1024), told.going_on_at(0)), (1024, 0));
+        assert_eq!(told.going_on_at(1025), 0, "a number of an earlier run");
         told.tell(&Object::Missed { events: 0 });
         told.tell(&Object::Missed { events: 0 });
         assert_eq!(numbers(&told, 1, 2), (1, vec![3, 4]));

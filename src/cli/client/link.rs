@@ -8,7 +8,7 @@ use crate::web::schema::{Code, Object, Outcome, Trouble};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,11 +30,16 @@ pub struct Link {
     pub json: bool,
 }
 
-/// Routes that change what the network keeps.
-const CHANGING: [&str; 3] = ["/v1/store", "/v1/rm", "/v1/set"];
+/// Routes that change what the network keeps, or who is in it.
+const CHANGING: [&str; 4] = ["/v1/store", "/v1/rm", "/v1/set", "/v1/quit"];
 
 /// Something of that was asked for.
 static ASKED_TO_CHANGE: AtomicBool = AtomicBool::new(false);
+
+/// What is asked for from now on changes something, whatever its route.
+pub fn is_to_change() {
+    ASKED_TO_CHANGE.store(true, Ordering::Relaxed);
+}
 
 /// A peer may go on with what we asked of it, whatever becomes of us.
 pub fn may_go_on() -> bool {
@@ -47,6 +52,15 @@ pub struct Line<'l> {
     pub text: &'l str,
     /// What it says.
     pub object: Option<&'l Object>,
+}
+
+/// How listening ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// No more is wanted.
+    Enough,
+    /// The connection ended: there is no more.
+    All,
 }
 
 impl Link {
@@ -74,7 +88,7 @@ impl Link {
     /// Asks for something, and hands on each line of the reply but the last.
     pub fn post(&self, route: &str, wish: &impl Serialize, each: impl FnMut(Line)) -> Result<Outcome, Trouble> {
         if CHANGING.contains(&route) {
-            ASKED_TO_CHANGE.store(true, Ordering::Relaxed);
+            is_to_change();
         }
         let body = serde_json::to_vec(wish).expect("wishes are text and numbers");
         self.ask(Method::POST, route, body, each)
@@ -85,13 +99,17 @@ impl Link {
         self.ask(Method::GET, route, Vec::new(), each)
     }
 
-    /// Asks for what has no end, and hands on each line as it comes, as long as more is wanted. Fails when it ends all the
-    /// same.
-    pub fn listen(&self, route: &str, mut more: impl FnMut(&str) -> bool) -> Result<(), Trouble> {
+    /// Asks for what has no end, and hands on each line as it comes, as long as more is wanted. Fails with what the peer
+    /// says instead.
+    pub fn listen(&self, route: &str, mut more: impl FnMut(&str) -> bool) -> Result<Heard, Trouble> {
         let lines = async {
             let mut sender = connect(&self.plate).await?;
             let mut response = send(&self.plate, &mut sender, request(Method::GET, route, Vec::new())).await?;
-            read(&self.plate, &mut response, |text| (!more(text)).then_some(())).await
+            if !response.status().is_success() {
+                return Err(refusal(&self.plate, &mut response).await);
+            }
+            let enough = read(&mut response, |text| (!more(text)).then_some(Heard::Enough)).await?;
+            Ok(enough.unwrap_or(Heard::All))
         };
         self.runtime.block_on(lines)
     }
@@ -154,7 +172,7 @@ impl Wire {
             none => none.insert(connect(&self.plate).await?),
         };
         let mut response = send(&self.plate, sender, request(method, route, body)).await?;
-        let last = read(&self.plate, &mut response, |text| match serde_json::from_str(text).ok() {
+        let last = read(&mut response, |text| match serde_json::from_str(text).ok() {
             Some(Object::Done { outcome }) => Some(Ok(outcome)),
             Some(Object::Error(trouble)) => Some(Err(trouble)),
             object => {
@@ -162,7 +180,7 @@ impl Wire {
                 None
             }
         });
-        let last = last.await?;
+        let last = last.await?.ok_or_else(|| lost(&self.plate, "it ended before it answered"))?;
         // A connection can be kept only if its reply was read to the end. That it has gone since is no trouble.
         while let Some(Ok(_)) = response.frame().await {}
         last
@@ -181,28 +199,47 @@ async fn connect(plate: &Plate) -> Result<Sender, Trouble> {
     Ok(sender)
 }
 
-async fn send(plate: &Plate, sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<Incoming, Trouble> {
-    let response = sender.send_request(request).await.map_err(|error| lost(plate, error))?;
-    Ok(response.into_body())
+async fn send(
+    plate: &Plate,
+    sender: &mut Sender,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, Trouble> {
+    sender.send_request(request).await.map_err(|error| lost(plate, error))
 }
 
-/// Reads a reply line by line, until one of them is the last.
-async fn read<T>(plate: &Plate, body: &mut Incoming, mut last: impl FnMut(&str) -> Option<T>) -> Result<T, Trouble> {
+/// Reads a reply line by line, until one of them is the last; none: the connection ended before.
+async fn read<T>(
+    response: &mut Response<Incoming>,
+    mut last: impl FnMut(&str) -> Option<T>,
+) -> Result<Option<T>, Trouble> {
     let mut waiting: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| lost(plate, error))?;
+    // Broken off or not: who is killed breaks off.
+    while let Some(Ok(frame)) = response.frame().await {
         waiting.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
             if let Some(last) = last(&String::from_utf8_lossy(&line[..end])) {
-                return Ok(last);
+                return Ok(Some(last));
             }
         }
         if waiting.len() > MAX_LINE_BYTES {
             return Err(Trouble::new(Code::Failed, "the peer says more in a line than this program reads"));
         }
     }
-    Err(lost(plate, "it ended before it answered"))
+    Ok(None)
+}
+
+/// What a peer says that does not do what it was asked for.
+async fn refusal(plate: &Plate, response: &mut Response<Incoming>) -> Trouble {
+    let status = response.status();
+    let said = read(response, |text| match serde_json::from_str(text) {
+        Ok(Object::Error(trouble)) => Some(trouble),
+        Ok(_) | Err(_) => None,
+    });
+    match said.await {
+        Ok(Some(trouble)) | Err(trouble) => trouble,
+        Ok(None) => Trouble::new(Code::Failed, format!("peer {} answers {status}, and not why", plate.name)),
+    }
 }
 
 fn lost(plate: &Plate, why: impl ToString) -> Trouble {

@@ -1,7 +1,7 @@
 //! Commands without files of ours: each asks, and shows what comes.
 
 use super::bars;
-use super::link::{Line, Link};
+use super::link::{self, Line, Link};
 use super::show::{self, Files, Holders};
 use super::{called, say};
 use crate::cli::args::client::{Asking, Check, Get, History, Quit, Rm, Set};
@@ -45,6 +45,9 @@ pub fn check(check: &Check, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
     let link = link(&check.asking)?;
     let mut holders = Holders::default();
     let wish = CheckWish { name: name.clone(), repair: check.repair };
+    if check.repair {
+        link::is_to_change();
+    }
     link.post("/v1/check", &wish, |line| {
         link.show(&line, |object| {
             holders.note(object);

@@ -39,7 +39,7 @@ const TERMINATED: u8 = 128 + 15;
 /// The same, where its terminal is gone.
 const HUNG_UP: u8 = 128 + 1;
 
-/// What is said of a peer that was asked to change something, or to do it in time.
+/// What is said of a peer that was asked to change something.
 const MAY_GO_ON: &str = "the peer may still be doing it";
 
 /// Does it. Whatever ends it, no passing file stays.
@@ -171,7 +171,8 @@ fn end(code: u8) -> ! {
 }
 
 fn late(limit: Duration) -> Trouble {
-    Trouble::new(Code::Timeout, format!("not done within {limit:?}")).hint(MAY_GO_ON)
+    let trouble = Trouble::new(Code::Timeout, format!("not done within {limit:?}"));
+    if link::may_go_on() { trouble.hint(MAY_GO_ON) } else { trouble }
 }
 
 /// A name, checked before anybody is asked.

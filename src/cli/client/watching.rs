@@ -1,6 +1,6 @@
 //! `p2p watch`: what happens at a peer, as it happens.
 
-use super::link::Link;
+use super::link::{Heard, Link};
 use super::say;
 use crate::cli::args::client::Asking;
 use crate::cli::args::looking::Watch;
@@ -15,13 +15,15 @@ pub fn watch(watch: &Watch, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
         say(line);
         true
     });
-    match ended {
-        Ok(()) => Ok(Outcome::Good),
-        Err(trouble) if trouble.code == Code::Usage => Err(trouble),
-        Err(trouble) => {
-            Err(Trouble { message: format!("peer {} tells nothing more: it has ended", link.name()), ..trouble })
-        }
+    match ended? {
+        Heard::Enough => Ok(Outcome::Good),
+        Heard::All => Err(gone(&link)),
     }
+}
+
+/// Why nothing more is told.
+fn gone(link: &Link) -> Trouble {
+    Trouble::new(Code::OutOfReach, format!("peer {} tells nothing more: it has ended", link.name()))
 }
 
 /// Hands on what happens, each in a line, as long as more is wanted.
@@ -30,7 +32,7 @@ pub fn listen(
     since: Option<u64>,
     kinds: &[String],
     mut more: impl FnMut(&str) -> bool,
-) -> Result<(), Trouble> {
+) -> Result<Heard, Trouble> {
     if let Some(unknown) = kinds.iter().find(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
         let message = format!("nothing that happens is called {unknown}");
         return Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))));
