@@ -166,14 +166,7 @@ async fn get_value(State(control): Shared, Wished(GetWish { key }): Wished<GetWi
     control.follow(Subject { key, ..Subject::default() }, begun)
 }
 
-async fn quit(State(control): Shared, body: Bytes) -> Response {
-    let QuitWish { abrupt } = match body.is_empty() {
-        true => QuitWish::default(),
-        false => match wish(&body) {
-            Ok(wish) => wish,
-            Err(trouble) => return refuse(trouble),
-        },
-    };
+async fn quit(State(control): Shared, Wished(QuitWish { abrupt }): Wished<QuitWish>) -> Response {
     if abrupt {
         return control.follow(Subject::default(), control.host.vanish());
     }

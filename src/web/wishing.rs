@@ -17,7 +17,7 @@ const MAX_WISH_BYTES: usize = 64 << 10;
 /// How long a wish may take to come. Guess: whoever takes longer for so little has stopped.
 const WISH_TAKES: Duration = Duration::from_secs(30);
 
-/// What a body wishes. Whatever is no wish is refused with an object that says why.
+/// What a body wishes; an empty one is the same as an empty object. Whatever is no wish is refused with an object that says why.
 #[derive(Debug)]
 pub struct Wished<T>(pub T);
 
@@ -47,7 +47,8 @@ async fn whole(body: Body, takes: Duration) -> Result<Bytes, Refusal> {
 
 fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     let wrong = |error| Trouble::new(Code::Usage, format!("the wish is no wish: {error}"));
-    serde_json::from_slice(body).map_err(|error| Refusal(StatusCode::BAD_REQUEST, wrong(error)))
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(text).map_err(|error| Refusal(StatusCode::BAD_REQUEST, wrong(error)))
 }
 
 #[cfg(test)]
