@@ -368,6 +368,23 @@ fn a_peer_that_quits_says_goodbye_and_one_that_vanishes_does_not() {
 }
 
 #[test]
+fn a_peer_leaves_soon_though_nobody_takes_what_it_has_and_brings_it_back() {
+    let mut network = Network::of(&["init 2 4 5 1", "init 4 5 2 1 --quota 1M", "init 5 2 4 1 --quota 1M"]);
+    let bytes = noise(3_000_000, 1);
+    let stored = network.run(network.command(&["store", "-", "--name", "large", "--peer", "2"]), Some(&bytes));
+    assert_eq!(stored.code, 6, "{stored:?}");
+    network.p2p(&["quit", "--peer", "2"]).with(0);
+    let left = network.ring.take(2);
+    assert_eq!(left.exit(SOON).code(), Some(0));
+    let said = left.transcript().iter().any(|line| line.text.starts_with("Nobody takes 1 file that nobody else has"));
+    assert!(said, "{:?}", left.transcript());
+    network.start("join 2 4 1");
+    let back = || (network.p2p(&["request", "large", "-o", "copy"]).code == 0).then_some(());
+    eventually(SOON, "it is back", back);
+    assert!(network.read("copy") == bytes);
+}
+
+#[test]
 fn a_peer_that_does_not_answer_is_given_up_in_time() {
     let network = Network::three();
     network.ring[4].signal(Signal::STOP);

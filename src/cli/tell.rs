@@ -100,6 +100,11 @@ impl Teller {
             News::HolderFailed { name, holder, error } => {
                 out(format!("File {name} from {}: {error}; the next peer is asked", self.peer(*holder)))
             }
+            News::NotTaken { files } => {
+                let what = counted(*files, "file");
+                let how = "in this peer's folder, and back in the network when it is started again";
+                vec![Line::Aside(format!("Nobody takes {what} that nobody else has: kept {how}"))]
+            }
             News::HandingOver { files } => vec![Line::Aside(format!("Handing over {}", counted(*files, "file")))],
         }
     }
@@ -311,7 +316,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_assignment_is_exact() {
-        let told: [(News, &[&str]); 23] = [
+        let told: [(News, &[&str]); 24] = [
             (News::PingsSent(ids(&[4, 5])), &["Ping requests sent to Peers 4 and 5"]),
             (News::PingsSent(ids(&[4])), &["Ping requests sent to Peer 4"]),
             (News::PingReceived(id(2)), &["Ping request message received from Peer 2"]),
@@ -346,6 +351,7 @@ mod tests {
             (News::Joined(None), &["Join request has been accepted"]),
             (News::PingsSent(Vec::new()), &[]),
             (News::HandingOver { files: 2 }, &[]),
+            (News::NotTaken { files: 2 }, &[]),
             (News::JoinFailed(JoinError::Silence("127.0.0.1:12004".parse().unwrap())), &[]),
         ];
         for (news, expected) in told {

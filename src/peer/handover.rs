@@ -37,6 +37,8 @@ pub(super) struct Handover {
     wanted: VecDeque<(Contact, Holding)>,
     pub comparing: Comparing,
     uploads: BTreeSet<(Id, Id, u64)>,
+    /// Who has not taken which file from us, while we leave.
+    refused: BTreeSet<(Id, Id)>,
     changes_seen: u64,
     recheck_at: Moment,
     /// When the next upload may begin.
@@ -50,6 +52,7 @@ impl Handover {
             wanted: VecDeque::new(),
             comparing: Comparing::default(),
             uploads: BTreeSet::new(),
+            refused: BTreeSet::new(),
             changes_seen: 0,
             recheck_at: now + RECHECK_EVERY,
             free_at: now,
@@ -228,6 +231,12 @@ impl Peer {
         lacking
     }
 
+    /// Whether somebody who shall keep it may still take this file, of which nobody else has a copy. Then it is worth waiting.
+    pub(super) fn may_be_taken(&self, file: &Manifest) -> bool {
+        let takes = |id: &Id| !self.handover.refused.contains(&(*id, file.name.key()));
+        self.keepers_to_be(self.naming.place(&file.name)).is_none_or(|keepers| keepers.iter().any(takes))
+    }
+
     /// Who shall keep what belongs at `place`: after our departure, if that is what we are about.
     fn keepers_to_be(&self, place: Id) -> Option<Vec<Id>> {
         if self.leaving.is_none() {
@@ -292,8 +301,10 @@ impl Peer {
         match outcome {
             Ok(()) | Err(MoveError::Outdated(_)) => self.confirmed(now, to.id, file),
             Err(error) => {
-                if let MoveError::Unreachable(_) = error {
-                    self.verify_known(now, to);
+                match error {
+                    MoveError::Unreachable(_) => self.verify_known(now, to),
+                    _ if self.leaving.is_some() => drop(self.handover.refused.insert((to.id, file.key))),
+                    _ => {}
                 }
                 // What is damaged here is given for the sake of what is not; there is nothing new to give soon.
                 let is_damaged = self.shelf.get(file).is_some_and(|(_, note)| note.damaged);

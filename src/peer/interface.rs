@@ -539,6 +539,11 @@ pub enum News {
         /// How many files.
         files: usize,
     },
+    /// This peer leaves with bytes that nobody else has, for nobody who should keep them takes them. They stay on its disk.
+    NotTaken {
+        /// How many files.
+        files: usize,
+    },
 }
 
 /// The two successors people are shown. In a ring of two, the second is the peer itself.

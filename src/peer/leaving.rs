@@ -69,6 +69,10 @@ impl Peer {
         let until = leaving.since + limit;
         let idle = self.handover.is_idle() && self.keeping.is_idle();
         if idle && self.errands.is_empty() && self.walks.is_idle() || now >= until {
+            let files = self.only_here().count();
+            if files > 0 {
+                self.news(News::NotTaken { files });
+            }
             return self.say_goodbye(now);
         }
         self.leaving.as_mut().expect("seen just above").until = until;
@@ -76,8 +80,14 @@ impl Peer {
 
     /// Files that nobody else is known to have, while there is somebody who could take them.
     fn last_copies(&self) -> usize {
+        self.only_here().filter(|file| self.may_be_taken(file)).count()
+    }
+
+    /// Files that nobody else is known to have, while there is anybody else.
+    fn only_here(&self) -> impl Iterator<Item = &Manifest> {
         let somebody = !self.overlay.contacts().is_empty();
-        self.shelf.iter().filter(|(_, (_, note))| somebody && note.confirmed.is_empty()).count()
+        let all = self.shelf.iter().map(|(_, version)| version);
+        all.filter(move |(_, note)| somebody && note.confirmed.is_empty()).map(|(manifest, _)| manifest)
     }
 
     fn say_goodbye(&mut self, now: Moment) {

@@ -133,7 +133,8 @@ pub fn phase(naming: Naming, file: &FileName, event: &Event) -> Option<Object> {
         | News::Departing(_)
         | News::Silent(_)
         | News::Dead(_)
-        | News::HandingOver { .. } => return None,
+        | News::HandingOver { .. }
+        | News::NotTaken { .. } => return None,
     };
     (about == file).then_some(Object::Phase(phase))
 }
@@ -187,6 +188,7 @@ fn tidings(naming: Naming, me: Id, news: News) -> Option<Object> {
             Object::Phase(Phase::HolderFailed { name, holder, reason })
         }
         News::HandingOver { .. } => Object::Phase(Phase::Leaving),
+        News::NotTaken { files } => Object::Phase(Phase::NotTaken { files }),
         News::JoinReceived(peer) => Object::PeerJoined { peer: who(peer), successors: Vec::new() },
         News::Joined(successors) => {
             Object::PeerJoined { peer: who(me), successors: successors.map(named).unwrap_or_default() }

@@ -323,6 +323,11 @@ pub enum Phase {
     },
     /// The peer hands over and says goodbye.
     Leaving,
+    /// The peer leaves with files that nobody else has, because nobody takes them.
+    NotTaken {
+        /// How many.
+        files: usize,
+    },
 }
 
 /// How well something is done.

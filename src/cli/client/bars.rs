@@ -89,7 +89,7 @@ fn words(phase: &Phase) -> Option<String> {
         Phase::Sending { name, to } => Some(format!("{}: to peer {}", short(name), to.peer)),
         Phase::Receiving { name, from } => Some(format!("{}: from peer {}", short(name), from.peer)),
         Phase::Leaving => Some("handing over".to_owned()),
-        Phase::HolderFailed { .. } | Phase::Repairing { .. } => None,
+        Phase::HolderFailed { .. } | Phase::Repairing { .. } | Phase::NotTaken { .. } => None,
     }
 }
 

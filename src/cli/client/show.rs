@@ -15,6 +15,9 @@ pub fn phase(phase: &Phase) {
         Phase::Repairing { name, good, wanted } => {
             aside(&format!("{name}: {good} of {} good, waiting for the others", copies(*wanted)));
         }
+        Phase::NotTaken { files } => {
+            aside(&format!("nobody takes {} that nobody else has: its folder keeps them", counted(*files, "file")));
+        }
         Phase::Searching { .. }
         | Phase::Asking { .. }
         | Phase::Sending { .. }

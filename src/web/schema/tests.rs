@@ -70,7 +70,7 @@ fn examples() -> Vec<Object> {
     ]
     .into_iter()
     .chain(seen().into_iter().map(Object::Seen))
-    .chain([Object::PeerSilent { peer: four() }])
+    .chain([Object::PeerSilent { peer: four() }, Object::Phase(Phase::NotTaken { files: 2 })])
     .collect()
 }
 
