@@ -9,7 +9,7 @@ use super::tell::{self, Line};
 use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartError};
-use crate::peer::{Answer, JoinError, KNOCK_FOR, News};
+use crate::peer::{Answer, JoinError, KNOCK_FOR, News, Standing};
 use crate::web::{self, Plate, Server};
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
@@ -96,10 +96,11 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     if let Some(known) = known.filter(|_| io::stderr().is_terminal()) {
         task::spawn(tell_of_waiting(known, events.resubscribe(), screen.clone()));
     }
-    let printed = print_events(events, naming, screen.clone(), names);
     let unasked = || web::plate(&host, naming, overlay, PathBuf::new());
     let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
-    let input = Input { keyboard, at_end };
+    let joined = task::spawn(joined(host.clone(), events.resubscribe()));
+    let input = Input { keyboard, at_end, joined };
+    let printed = print_events(events, naming, screen.clone(), names);
     read_words(input, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, (terminate, leave_within), &manager, printed).await;
     manager.stopping();
@@ -160,6 +161,21 @@ fn last_word(event: &Event) -> Option<ExitCode> {
 fn read_words(input: Input, screen: Screen, host: Host, kind: Kind, plate: Plate) {
     let runtime = Handle::current();
     thread::spawn(move || repl::run(input, &screen, &host, kind, &plate, &runtime));
+}
+
+/// Resolves when it has joined its network: to false if it never will.
+async fn joined(host: Host, mut events: broadcast::Receiver<Event>) -> bool {
+    loop {
+        match host.look().await.map(|look| look.view.standing) {
+            Ok(Standing::Joining) => {}
+            Ok(Standing::Member | Standing::Leaving) => return true,
+            Ok(Standing::Gone) | Err(_) => return false,
+        }
+        // Whatever was told or missed: it may be that.
+        if let Err(broadcast::error::RecvError::Closed) = events.recv().await {
+            return false;
+        }
+    }
 }
 
 /// Says who is waited for, where joining takes longer than anybody expects.

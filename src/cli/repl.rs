@@ -10,6 +10,7 @@ use crate::live::{Host, Kind, Reply};
 use crate::web::Plate;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long a Quit from a script waits for the command before it. Quitting shall take a few seconds, whatever happens.
@@ -24,6 +25,8 @@ pub struct Input {
     pub keyboard: Keyboard,
     /// What their end means.
     pub at_end: AtEnd,
+    /// Resolves when the peer takes commands; to false if it never will.
+    pub joined: JoinHandle<bool>,
 }
 
 /// Waits for the command before, as long as leaving may be put off.
@@ -33,11 +36,12 @@ fn wait(before: Option<Reply>, runtime: &Handle) {
     }
 }
 
-/// Reads and does what is typed until the end of input, which the peer outlives.
+/// Reads and does what is typed until the end of input, which the peer outlives. Who has not joined yet does it then.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
 pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
-    let Input { mut keyboard, at_end } = input;
+    let Input { mut keyboard, at_end, joined } = input;
+    let mut joined = Some(joined);
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
     let mut leaving = false;
@@ -79,6 +83,13 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
                 continue;
             }
         };
+        if word.is_for_members()
+            && let Some(joined) = joined.take()
+            && !runtime.block_on(joined).unwrap_or(false)
+        {
+            // Why, is told by the peer, which ends.
+            return;
+        }
         match (before.take(), &word) {
             (Some(_), Word::Quit) if leaving => terminal::exit(0),
             (Some(reply), Word::Quit) => wait(Some(reply), runtime),

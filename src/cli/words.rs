@@ -149,6 +149,24 @@ impl Word {
     }
 }
 
+impl Word {
+    /// Whether only a peer that has joined its network can do it.
+    pub fn is_for_members(&self) -> bool {
+        match self {
+            Word::Look(Look::Status | Look::Watch(_)) | Word::Help | Word::Clear | Word::Quit => false,
+            Word::Look(Look::Ring | Look::Peers | Look::Ping(_) | Look::Find { .. })
+            | Word::Store(_)
+            | Word::Request(_)
+            | Word::Remove(_)
+            | Word::Check { .. }
+            | Word::History(_)
+            | Word::List
+            | Word::Set { .. }
+            | Word::Get(_) => true,
+        }
+    }
+}
+
 /// A file, and perhaps a geometry behind it.
 fn find(rest: &str) -> Look {
     for (mode, word) in [(Mode::Ring, "ring"), (Mode::Kademlia, "kademlia")] {
