@@ -88,6 +88,33 @@ fn many_files_go_in_and_come_out_with_one_command_each() {
 }
 
 #[test]
+fn typed_words_take_the_options_and_quotes_of_the_commands() {
+    let network = Network::three();
+    let peer = &network.ring[4];
+    fs::write(peer.dir.join("hello world.txt"), "first").unwrap();
+    fs::create_dir(peer.dir.join("folder")).unwrap();
+    let says = |line: &str, begins: &str| {
+        peer.mark();
+        peer.type_line(line);
+        peer.wait_until(SOON, begins, |line| line.text.starts_with(begins));
+    };
+    says("Store \"hello world.txt\"", "Stored hello world.txt: 3 copies");
+    fs::write(peer.dir.join("hello world.txt"), "second").unwrap();
+    says(r"Store hello\ world.txt", "Stored hello world.txt: 3 copies");
+    says("check hello world.txt --repair", "3 of 3 copies good");
+    says("find --as kademlia hello world.txt", "hello world.txt → ");
+    for (line, path, text) in [
+        ("Request hello world.txt -o copy.txt", "copy.txt", "second"),
+        ("Request --version 1 'hello world.txt'", "received_hello world.txt", "first"),
+        ("Request hello world.txt --version 1 -o folder", "folder/hello world.txt", "first"),
+    ] {
+        says(line, "File hello world.txt received");
+        assert_eq!(fs::read_to_string(peer.dir.join(path)).unwrap(), text, "{line}");
+    }
+    says("Request hello world.txt --version 7", "File hello world.txt was not found");
+}
+
+#[test]
 fn names_may_have_blanks_letters_of_any_script_and_a_dash_before_them() {
     let network = Network::three();
     for name in ["my long name.pdf", "Übung 3 – Lösung.pdf", "-dash", "--json", "4103"] {

@@ -67,9 +67,8 @@ impl Completer for Completing {
 }
 
 fn words_beginning_with(beginning: &str) -> Vec<&'static str> {
-    let first = |line: &&'static str| line.split(' ').next().unwrap_or_default();
     let beginning = beginning.to_ascii_lowercase();
-    Word::HELP.iter().map(first).filter(|word| word.to_ascii_lowercase().starts_with(&beginning)).collect()
+    Word::all().filter(|word| word.to_ascii_lowercase().starts_with(&beginning)).collect()
 }
 
 fn pair(text: String, behind: &str) -> Pair {

@@ -46,6 +46,7 @@ pub fn run(config: Config, manner: Manner) -> ExitCode {
 
 async fn serve(config: Config, manner: Manner) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
+    let folders = config.folders.clone();
     let Manner { web, at_end, leave_within } = manner;
     let known = match &config.start {
         Beginning::Join(known) => known.first().map(ToString::to_string),
@@ -99,7 +100,7 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     let unasked = || web::plate(&host, naming, overlay, PathBuf::new());
     let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
     let joined = task::spawn(joined(host.clone(), events.resubscribe()));
-    let input = Input { keyboard, at_end, joined };
+    let input = Input { keyboard, at_end, joined, folders };
     let printed = print_events(events, naming, screen.clone(), names);
     read_words(input, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, (terminate, leave_within), &manager, printed).await;

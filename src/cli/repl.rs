@@ -6,8 +6,10 @@ use super::looks::{self, Looker};
 use super::tell::Line;
 use super::terminal;
 use super::words::Word;
-use crate::live::{Host, Kind, Reply};
+use crate::ground::FileName;
+use crate::live::{Folders, Host, Interest, Kind, Reply, Unheard};
 use crate::web::Plate;
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -27,6 +29,8 @@ pub struct Input {
     pub at_end: AtEnd,
     /// Resolves when the peer takes commands; to false if it never will.
     pub joined: JoinHandle<bool>,
+    /// Where files come from and arrive.
+    pub folders: Folders,
 }
 
 /// Waits for the command before, as long as leaving may be put off.
@@ -36,11 +40,22 @@ fn wait(before: Option<Reply>, runtime: &Handle) {
     }
 }
 
+/// Where a file that is requested is to arrive; what is said is seen from the working folder.
+fn destination(folders: &Folders, name: &str, output: Option<&Path>) -> Result<PathBuf, Unheard> {
+    let said = output.map(|output| folders.work.join(output));
+    let wanted = match said {
+        None => folders.received(&FileName::parse(name)?),
+        Some(folder) if folder.is_dir() => folder.join(FileName::parse(name)?.as_str()),
+        Some(file) => file,
+    };
+    path::absolute(wanted).map_err(|_| Unheard::BadPath)
+}
+
 /// Reads and does what is typed until the end of input, which the peer outlives. Who has not joined yet does it then.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
 pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
-    let Input { mut keyboard, at_end, joined } = input;
+    let Input { mut keyboard, at_end, joined, folders } = input;
     let mut joined = Some(joined);
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
@@ -68,8 +83,8 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
             }
         };
         let word = match Word::parse(&line, kind) {
-            Ok(Some(Word::Help)) => {
-                Word::HELP.into_iter().for_each(|line| say(line.to_owned()));
+            Ok(Some(Word::Help(lines))) => {
+                lines.iter().for_each(|line| say((*line).to_owned()));
                 continue;
             }
             Ok(Some(Word::Clear)) => {
@@ -100,7 +115,9 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
         }
         let begun = match word {
             Word::Store(file) => host.store(&file),
-            Word::Request(name) => host.request(&name),
+            Word::Request { name, output: None, version: None } => host.request(&name),
+            Word::Request { name, output, version } => destination(&folders, &name, output.as_deref())
+                .and_then(|path| host.request_to(&name, version, path, Interest::LASTING)),
             Word::Remove(name) => host.remove(&name),
             Word::Check { name, repair } => host.inspect(&name, true, repair),
             Word::History(name) => host.inspect(&name, false, false),
@@ -115,12 +132,13 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
                 }
                 continue;
             }
-            Word::Help | Word::Clear => unreachable!("these are done above"),
+            Word::Help(_) | Word::Clear => unreachable!("these are done above"),
             Word::Quit if leaving => terminal::exit(0),
             Word::Quit => {
                 leaving = true;
                 host.leave()
             }
+            Word::Vanish => host.vanish(),
         };
         match begun {
             Ok(reply) if !keyboard.is_attended() => before = Some(reply),

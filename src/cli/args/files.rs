@@ -1,6 +1,7 @@
 //! Settings from files: `p2p.toml` in the folder where a command is given, and one of the user's. Above them are a flag and
 //! a variable, below them the default.
 
+use crate::cli::typos::nearest;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use std::collections::BTreeMap;
@@ -165,9 +166,8 @@ fn parse(text: &str, keys: &BTreeMap<String, Arg>) -> Result<BTreeMap<String, St
 }
 
 fn unknown(key: &str, keys: &BTreeMap<String, Arg>) -> String {
-    let nearest = keys.keys().map(|known| (changes(known, key), known)).min();
-    match nearest.filter(|(changes, _)| *changes <= NEAR) {
-        Some((_, known)) => format!("there is no setting {key}: did you mean {known}?"),
+    match nearest(key, keys.keys().map(String::as_str), NEAR) {
+        Some(known) => format!("there is no setting {key}: did you mean {known}?"),
         None => format!("there is no setting {key}: p2p config show lists them all"),
     }
 }
@@ -197,21 +197,6 @@ fn check(arg: &Arg, value: &str) -> Result<(), String> {
         let reason = text.lines().next().and_then(|line| line.split_once("'--value <value>': "));
         reason.map_or_else(|| format!("{value:?} is no value for it"), |(_, reason)| reason.to_owned())
     })
-}
-
-/// How many letters are to be changed, left out or put in to make one word of the other (Levenshtein 1966).
-fn changes(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (column, wanted) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *wanted);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -284,13 +269,5 @@ mod tests {
         assert!(refused("replicas = 17").starts_with("replicas: 17 is not in 1..=16"), "{}", refused("replicas = 17"));
         assert!(refused("replicas = 'many'").starts_with("replicas: "));
         assert_eq!(refused("kademlia = 'on'"), "kademlia: say true or false");
-    }
-
-    #[test]
-    fn changes_are_counted_in_letters() {
-        assert_eq!(changes("replicas", "replica"), 1);
-        assert_eq!(changes("fingers", "fnigers"), 2);
-        assert_eq!(changes("", "abc"), 3);
-        assert_eq!(changes("dir", "dir"), 0);
     }
 }
