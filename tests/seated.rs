@@ -73,6 +73,26 @@ fn a_store_that_is_interrupted_says_that_the_peer_may_still_be_doing_it() {
 }
 
 #[test]
+fn at_a_prompt_it_is_told_above_what_is_half_typed_how_far_a_file_has_come() {
+    let mut network = Network::empty();
+    ["init 2 4 5 1", "init 5 2 4 1"].into_iter().for_each(|line| network.start(line));
+    network.write("large", &noise(9_000_000, 1));
+    let mut command = program();
+    let base_port = network.ring.lab.base_port.to_string();
+    command
+        .args(["init", "4", "5", "2", "1", "--limit-up", "1M", "--base-port", &base_port])
+        .current_dir(&network.here);
+    command.env("XDG_RUNTIME_DIR", &network.runtime);
+    let mut peer = Terminal::run(&command);
+    peer.shows("Ping response received from Peer 5");
+    peer.press("Store large\r");
+    peer.press("Request no");
+    let is_told = |row: &str| row.starts_with("large  ") && row.contains(" % of 9.0 MB  ") && row.ends_with(" s left");
+    peer.shows_row("how far it has come", is_told);
+    peer.prompt_is("> Request no");
+}
+
+#[test]
 fn a_passphrase_is_asked_for_twice_and_never_shown() {
     let network = Network::three();
     network.write("plain", b"for two pairs of eyes");

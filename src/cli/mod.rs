@@ -19,6 +19,7 @@ mod sim;
 mod tell;
 mod terminal;
 mod typos;
+mod underway;
 mod up;
 mod who;
 mod words;

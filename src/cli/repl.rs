@@ -5,10 +5,12 @@ use super::console::{Keyboard, Screen, Typed};
 use super::looks::{self, Looker};
 use super::tell::Line;
 use super::terminal;
+use super::underway::{self, moved_by};
 use super::words::Word;
 use crate::ground::FileName;
 use crate::live::{Folders, Host, Interest, Kind, Reply, Unheard};
 use crate::web::Plate;
+use std::io::{self, IsTerminal as _};
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -113,6 +115,7 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
             }
             (None, _) => {}
         }
+        let moved = moved_by(&word).filter(|_| keyboard.is_attended() && io::stderr().is_terminal());
         let begun = match word {
             Word::Store(file) => host.store(&file),
             Word::Request { name, output: None, version: None } => host.request(&name),
@@ -140,10 +143,13 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
             }
             Word::Vanish => host.vanish(),
         };
-        match begun {
-            Ok(reply) if !keyboard.is_attended() => before = Some(reply),
-            Ok(_) => {}
-            Err(error) => say(error.to_string()),
+        match (begun, moved) {
+            (Ok(reply), _) if !keyboard.is_attended() => before = Some(reply),
+            (Ok(reply), Some(file)) => {
+                runtime.spawn(underway::tell(file, reply, host.clone(), screen.clone()));
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => say(error.to_string()),
         }
     }
 }

@@ -32,6 +32,7 @@ mod watching;
 
 pub use folder::FolderError;
 pub use looking::whom;
+pub use moving::Moving;
 pub use plates::{described, running};
 pub use schema::Plate;
 pub use server::{Opened, ServeError, Server, Settings, plate};
