@@ -7,7 +7,7 @@ use common::{SOON, eventually, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 #[test]
 fn a_file_goes_in_at_one_peer_and_comes_out_at_another() {
@@ -85,6 +85,63 @@ fn many_files_go_in_and_come_out_with_one_command_each() {
         assert_eq!(network.p2p(words).code, 2, "{words:?}");
     }
     network.is_clean();
+}
+
+/// A command whose standard output or error is a disk that is full.
+fn to_a_full_disk(network: &Network, words: &[&str], out: bool) -> (Option<i32>, String) {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = network.command(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match out {
+        true => command.stdout(full()),
+        false => command.stderr(full()),
+    };
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(if out { output.stderr } else { output.stdout }).unwrap())
+}
+
+#[test]
+fn what_cannot_be_said_on_standard_error_is_not_missed() {
+    let network = Network::three();
+    network.store("words", b"a few words\n");
+    let ended = |words: &[&str]| to_a_full_disk(&network, words, false);
+    assert_eq!(ended(&["request", "nofile"]), (Some(3), String::new()));
+    assert_eq!(ended(&["request", "words", "-o", "-"]), (Some(0), "a few words\n".to_owned()));
+    assert_eq!(ended(&["ls", "--peer", "99"]), (Some(4), String::new()));
+    assert_eq!(ended(&["dance"]), (Some(2), String::new()));
+    assert_eq!(ended(&["init", "2", "--base-port", &network.ring.lab.base_port.to_string()]).0, Some(7));
+}
+
+#[test]
+fn results_that_could_not_be_written_are_no_success() {
+    let network = Network::three();
+    network.store("words", b"a few words\n");
+    network.write("table.csv", b"x,y\n1,2\n2,3\n");
+    for words in [
+        &["ls"][..],
+        &["ls", "--json"],
+        &["request", "words", "-o", "-"],
+        &["watch", "--since", "0"],
+        &["config", "show"],
+        &["completions", "bash"],
+        &["man"],
+        &["doctor", "--json"],
+        &["sim", "--peers", "8", "--minutes", "1"],
+        &["plot", "table.csv"],
+        &["--help"],
+        &["ls", "--help"],
+    ] {
+        let (code, told) = to_a_full_disk(&network, words, true);
+        assert_eq!(code, Some(1), "{words:?}: {told}");
+        assert!(told.contains("No space left on device"), "{words:?}: {told}");
+        assert!(!told.contains("panicked"), "{words:?}: {told}");
+    }
+    // Whoever reads only the beginning has what was wanted.
+    let mut command = network.command(&["completions", "bash"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
 
 #[test]

@@ -41,17 +41,21 @@ fn a_bar_with_speed_and_time_left_is_there_while_a_file_moves_and_gone_when_it_h
     is_clear(&store);
 }
 
-#[test]
-fn a_request_has_the_same_bar() {
-    let network = slow(1);
-    // A file that peer 4 does not keep itself.
+/// The name of a file that peer 4 does not keep itself.
+fn far_from_4(network: &Network) -> String {
     let name = (0..).map(|at| format!("large{at}")).find(|name| {
         let stored =
             network.run(network.command(&["store", "-", "--name", name, "--peer", "2"]), Some(&noise(3_000_000, 1)));
         assert_eq!(stored.code, 0, "{stored:?}");
         !stored.out.contains("   peer 4   ")
     });
-    let name = name.unwrap();
+    name.unwrap()
+}
+
+#[test]
+fn a_request_has_the_same_bar() {
+    let network = slow(1);
+    let name = far_from_4(&network);
     let mut request = Terminal::run(&network.command(&["request", &name, "-o", "copy"]));
     request.shows_row("a bar of the request", is_bar);
     assert_eq!(request.exit(), 0);
@@ -90,6 +94,17 @@ fn at_a_prompt_it_is_told_above_what_is_half_typed_how_far_a_file_has_come() {
     let is_told = |row: &str| row.starts_with("large  ") && row.contains(" % of 9.0 MB  ") && row.ends_with(" s left");
     peer.shows_row("how far it has come", is_told);
     peer.prompt_is("> Request no");
+}
+
+#[test]
+fn a_request_whose_terminal_is_closed_ends_at_once_with_129() {
+    let network = slow(1);
+    let name = far_from_4(&network);
+    let mut request = Terminal::run(&network.command(&["request", &name, "-o", "copy"]));
+    request.shows_row("a bar of the request", is_bar);
+    request.hang_up();
+    assert_eq!(request.exit(), 129);
+    assert!(!network.here.join("copy").exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where lines are typed and printed: a terminal with a line editor, or plain streams.
 
 use super::completing::{Completing, Names};
+use super::speech;
 use super::tell::Line;
 use super::terminal;
 use rustyline::error::ReadlineError;
@@ -128,7 +129,7 @@ impl Screen {
     pub fn print(&self, line: &Line) {
         let mut surface = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *surface, line) {
-            (Surface::AbovePrompt(_), Line::Aside(text)) if !io::stderr().is_terminal() => aside(text),
+            (Surface::AbovePrompt(_), Line::Aside(text)) if !io::stderr().is_terminal() => speech::aside(text),
             (Surface::AbovePrompt(printer), Line::Out(text) | Line::Aside(text)) => {
                 let _ = printer.print(format!("{text}\n"));
             }
@@ -136,13 +137,9 @@ impl Screen {
                 let mut out = io::stdout().lock();
                 let _ = writeln!(out, "{PROMPT}{text}").and_then(|()| out.flush());
             }
-            (Surface::Stream, Line::Aside(text)) => aside(text),
+            (Surface::Stream, Line::Aside(text)) => speech::aside(text),
         }
     }
-}
-
-fn aside(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 #[cfg(test)]

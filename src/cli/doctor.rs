@@ -2,6 +2,7 @@
 
 use super::FAILED;
 use super::args::local::Doctor;
+use super::speech;
 use super::tell::{clean, size};
 use super::up::is_free;
 use crate::live;
@@ -92,11 +93,9 @@ pub fn run(doctor: &Doctor, settings: Result<(), String>) -> ExitCode {
     findings.extend([network(doctor), ipv6(), buffers(), handles(), clock(&doctor.dir)]);
     findings.extend(folder(&doctor.dir));
     let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
-    let mut out = io::stdout().lock();
-    let mut say = |line: String| drop(writeln!(out, "{line}"));
-    findings.iter().for_each(|finding| say(if doctor.json { finding.object() } else { finding.line() }));
+    findings.iter().for_each(|finding| speech::say(&if doctor.json { finding.object() } else { finding.line() }));
     if doctor.json {
-        say(json!({ "event": "done", "outcome": if problems == 0 { "good" } else { "failed" } }).to_string());
+        speech::say(&json!({ "event": "done", "outcome": if problems == 0 { "good" } else { "failed" } }).to_string());
     }
     if problems == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }

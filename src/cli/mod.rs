@@ -16,6 +16,7 @@ mod report;
 mod settings;
 mod sights;
 mod sim;
+mod speech;
 mod tell;
 mod terminal;
 mod typos;
@@ -49,6 +50,10 @@ const INTERRUPTED: u8 = 130;
 
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
+    speech::settled(perform())
+}
+
+fn perform() -> ExitCode {
     match args::parse(env::args_os()) {
         Ok(Wanted::Peer(config, manner)) => peer::run(*config, manner),
         Ok(Wanted::Client(client)) => client::run(client),
@@ -63,8 +68,11 @@ pub fn run() -> ExitCode {
         Ok(Wanted::Text(text)) => settings::print(&text),
         Ok(Wanted::Man(dir, pages)) => settings::write_pages(&dir, &pages),
         Err(error) => {
-            // Nobody can be told where even this cannot be printed.
-            let _ = error.print();
+            let printed = error.print();
+            // Help is a result; whom an error cannot be told, nothing can.
+            if !error.use_stderr() {
+                speech::note(printed);
+            }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
         }
     }

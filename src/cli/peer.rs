@@ -6,7 +6,7 @@ use super::console::{self, Screen};
 use super::manager::Manager;
 use super::repl::{self, INTERRUPTED, Input};
 use super::tell::{self, Line};
-use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
+use super::{FAILED, OUT_OF_REACH, REFUSED, speech, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, KNOCK_FOR, News, Standing};
@@ -78,7 +78,7 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     };
     if let Identity::Kept { .. } = identity {
         let places: Vec<String> = host.addrs().iter().map(ToString::to_string).collect();
-        eprintln!("Listening at {}", places.join(" and "));
+        speech::aside(&format!("Listening at {}", places.join(" and ")));
     }
     let manager = Arc::new(Manager::found());
     if known.is_none() {
@@ -86,11 +86,13 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     }
     task::spawn(tell_manager(manager.clone(), events.resubscribe()));
     let server = Server::start(host.clone(), events.resubscribe(), naming, overlay, opened);
-    let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
+    let server = server.inspect_err(|error| {
+        speech::aside(&format!("Commands of other terminals do not find this peer: {error}"));
+    });
     if let Some((http, token)) =
         server.as_ref().ok().and_then(|server| server.plate().http.zip(server.plate().token.clone()))
     {
-        eprintln!("HTTP at http://{http}; what changes something takes the token in {}", token.display());
+        speech::aside(&format!("HTTP at http://{http}; what changes something takes the token in {}", token.display()));
     }
     let names = Names::default();
     let (keyboard, screen) = console::open(names.clone());
@@ -241,6 +243,6 @@ fn cannot_start(error: &StartError, identity: Identity, naming: Naming, addr: So
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("{message}");
+    speech::aside(message);
     ExitCode::from(FAILED)
 }

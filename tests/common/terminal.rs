@@ -9,8 +9,9 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// A program at a terminal.
 pub struct Terminal {
@@ -19,6 +20,8 @@ pub struct Terminal {
     /// The side the program has, to look at its settings.
     line: File,
     screen: Arc<Mutex<Screen>>,
+    /// Shows what the program prints, and tells when nothing more is to be shown.
+    reader: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 const COLUMNS: usize = 100;
@@ -26,7 +29,7 @@ const COLUMNS: usize = 100;
 impl Terminal {
     /// Runs a command there.
     pub fn run(inner: &Command) -> Terminal {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let size = Winsize { ws_row: 40, ws_col: COLUMNS as u16, ws_xpixel: 0, ws_ypixel: 0 };
@@ -53,13 +56,17 @@ impl Terminal {
 
         let screen: Arc<Mutex<Screen>> = Arc::default();
         let (mut output, seen) = (keyboard.try_clone().unwrap(), screen.clone());
-        thread::spawn(move || {
+        let gone = Arc::new(AtomicBool::new(false));
+        let over = gone.clone();
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
-            while let Ok(len) = output.read(&mut bytes) {
+            while let Ok(len) = output.read(&mut bytes)
+                && !over.load(Ordering::SeqCst)
+            {
                 seen.lock().unwrap().show(&bytes[..len]);
             }
         });
-        Terminal { child, keyboard, line, screen }
+        Terminal { child, keyboard, line, screen, reader: Some((gone, reader)) }
     }
 
     /// Presses keys.
@@ -113,6 +120,16 @@ impl Terminal {
     /// Whether what is typed is shown.
     pub fn echoes(&self) -> bool {
         tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// Takes the terminal away, as when its window is closed.
+    pub fn hang_up(&mut self) {
+        let (gone, reader) = self.reader.take().expect("it hangs up once");
+        gone.store(true, Ordering::SeqCst);
+        // Or the reader waits for ever, and has the terminal too.
+        self.line.write_all(b"\n").unwrap();
+        reader.join().unwrap();
+        self.keyboard = File::open("/dev/null").unwrap();
     }
 
     /// Sends the program a signal.

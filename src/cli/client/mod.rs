@@ -15,6 +15,7 @@ mod watching;
 use super::args::client::{Asking, Called, Client};
 use super::repl::INTERRUPTED;
 use super::sights;
+use super::speech;
 use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
 use crate::ground::FileName;
 use crate::live;
@@ -24,7 +25,6 @@ pub use link::{Link, Wire};
 pub use passing::Passing;
 use std::collections::BTreeSet;
 use std::future;
-use std::io::{self, Write as _};
 use std::path::{self, Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::Duration;
@@ -210,9 +210,8 @@ fn failed(why: impl ToString) -> Trouble {
     Trouble::new(Code::Failed, why)
 }
 
-/// A result. Where nobody reads any more, nothing needs to be said.
+/// A result.
 fn say(line: &str) {
     bars::close();
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    speech::say(line);
 }

@@ -4,6 +4,7 @@ use super::link::Link;
 use super::say;
 use crate::cli::args::client::Asking;
 use crate::cli::args::looking::Watch;
+use crate::cli::speech;
 use crate::cli::tell::clean;
 use crate::web::schema::{Code, KINDS, Outcome, Trouble};
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ pub fn watch(watch: &Watch, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
     let link = link(&watch.asking)?;
     let ended = listen(&link, watch.since, &watch.kinds, |line| {
         say(line);
-        true
+        speech::is_heard()
     });
     match ended {
         Ok(()) => Ok(Outcome::Good),
