@@ -341,7 +341,29 @@ fn what_can_be_noticed_before_is_noticed_before() {
     network.p2p(&["ls"]).failed(4, "no peer runs on this machine");
     network.p2p(&["store", "missing"]).failed(1, "there is no file missing");
     network.p2p(&["store", "."]).failed(1, "is a folder");
-    network.p2p(&["request", "a/b"]).failed(7, "a file name cannot be a path");
+    network.write("here", b"here");
+    for words in [
+        &["request"][..],
+        &["rm"],
+        &["check"],
+        &["history"],
+        &["find"],
+        &["store", "here", "--name"],
+        &["store", "missing", "--name"],
+    ] {
+        let with = |name: &str| network.p2p(&[words, &[name]].concat());
+        with("a/b").failed(2, "a file name cannot be a path");
+        with("").failed(2, "a file name cannot be empty");
+        with(&"x".repeat(256)).failed(2, "at most 255 bytes");
+    }
+    for words in [&["get", ""][..], &["set", "", "x"]] {
+        network.p2p(words).failed(2, "a key has at least one letter");
+    }
+    network.p2p(&["ping", ""]).failed(2, "a peer has a number, an id or HOST:PORT");
+    network.p2p(&["ping", "localhost:0"]).failed(2, "a port from 1 to 65535");
+    network.p2p(&["ping", "localhost:many"]).failed(2, "no such HOST:PORT");
+    network.p2p(&["ping", "nosuch.invalid:12"]).failed(4, "no such HOST:PORT");
+    network.p2p(&["watch", "peer.dances"]).failed(2, "nothing that happens is called peer.dances");
     network.p2p(&["request", "a", "-o", "no/such/folder"]).failed(1, "cannot write in");
     network.p2p(&["request", "a", "-o", "/dev/null"]).failed(1, "is there, and no file");
     network.p2p(&["request", "a", "--key-file", "missing"]).failed(1, "missing");

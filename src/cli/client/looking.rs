@@ -3,10 +3,11 @@
 use super::bars;
 use super::link::{Line, Link};
 use super::show::{self, Files, Holders};
-use super::{called, say};
+use super::{called, key_of, say};
 use crate::cli::args::client::{Asking, Check, Get, History, Quit, Rm, Set};
 use crate::cli::args::looking::{Find, Ping};
 use crate::cli::tell::escaped;
+use crate::cli::who::Unresolved;
 use crate::cli::{report, sights, who};
 use crate::web::counted;
 use crate::web::schema::looking::{FindWish, PingWish};
@@ -75,8 +76,9 @@ pub fn history(history: &History, link: impl Fn(&Asking) -> Result<Link, Trouble
 }
 
 /// Keeps a value.
-pub fn set(set: &Set, link: &Link) -> Result<Outcome, Trouble> {
-    let wish = SetWish { key: set.key.clone(), value: set.value.clone() };
+pub fn set(set: &Set, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let wish = SetWish { key: key_of(&set.key)?.to_owned(), value: set.value.clone() };
+    let link = link(&set.asking)?;
     link.post("/v1/set", &wish, |line| {
         link.show(&line, |object| match object {
             Object::ValueSet { key, holders } => {
@@ -88,8 +90,10 @@ pub fn set(set: &Set, link: &Link) -> Result<Outcome, Trouble> {
 }
 
 /// Shows a value: to a program as it is.
-pub fn get(get: &Get, link: &Link) -> Result<Outcome, Trouble> {
-    link.post("/v1/get", &GetWish { key: get.key.clone() }, |line| match line.object {
+pub fn get(get: &Get, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let wish = GetWish { key: key_of(&get.key)?.to_owned() };
+    let link = link(&get.asking)?;
+    link.post("/v1/get", &wish, |line| match line.object {
         Some(Object::Value { value: Some(text), .. }) if !link.json && !io::stdout().is_terminal() => say(text),
         _ => link.show(&line, |object| match object {
             Object::Value { value: Some(text), .. } => vec![escaped(text.as_bytes())],
@@ -130,7 +134,11 @@ pub fn find(find: &Find, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Res
 
 /// Shows how fast somebody answers.
 pub fn ping(ping: &Ping, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let wish = PingWish { peer: who::resolved(&ping.peer).map_err(|reason| Trouble::new(Code::Usage, reason))? };
+    let peer = who::resolved(&ping.peer).map_err(|error| match error {
+        Unresolved::NoPlace(_) => Trouble::new(Code::Usage, error),
+        Unresolved::Unknown(_) => Trouble::new(Code::OutOfReach, error),
+    })?;
+    let wish = PingWish { peer };
     let link = link(&ping.asking)?;
     let mut seen = Vec::new();
     let outcome = link.post("/v1/ping", &wish, |line| link.note(&line, &mut seen))?;

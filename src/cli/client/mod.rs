@@ -91,8 +91,8 @@ fn perform(client: Client, runtime: &Handle) -> Result<Outcome, Trouble> {
         Client::Ls(ls) => looking::list(&link(&ls.asking)?),
         Client::Check(check) => looking::check(&check, link),
         Client::History(history) => looking::history(&history, link),
-        Client::Set(set) => looking::set(&set, &link(&set.asking)?),
-        Client::Get(get) => looking::get(&get, &link(&get.asking)?),
+        Client::Set(set) => looking::set(&set, link),
+        Client::Get(get) => looking::get(&get, link),
         Client::Status(status) => looking::status(&link(&status.asking)?),
         Client::Ring(ring) => looking::contacts(&link(&ring.asking)?, sights::ring),
         Client::Peers(peers) => looking::contacts(&link(&peers.asking)?, sights::peers),
@@ -176,7 +176,12 @@ fn late(limit: Duration) -> Trouble {
 
 /// A name, checked before anybody is asked.
 fn name_of(text: &str) -> Result<FileName, Trouble> {
-    FileName::parse(text).map_err(|error| Trouble::new(Code::Refused, error))
+    FileName::parse(text).map_err(|error| Trouble::new(Code::Usage, error))
+}
+
+/// The key of a value, checked before anybody is asked.
+fn key_of(text: &str) -> Result<&str, Trouble> {
+    if text.is_empty() { Err(Trouble::new(Code::Usage, "a key has at least one letter")) } else { Ok(text) }
 }
 
 /// How a file is called in the network.

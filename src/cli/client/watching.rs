@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 /// Shows what happens, until the peer ends.
 pub fn watch(watch: &Watch, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    check(&watch.kinds)?;
     let link = link(&watch.asking)?;
     let ended = listen(&link, watch.since, &watch.kinds, |line| {
         say(line);
@@ -32,10 +33,7 @@ pub fn listen(
     kinds: &[String],
     mut more: impl FnMut(&str) -> bool,
 ) -> Result<(), Trouble> {
-    if let Some(unknown) = kinds.iter().find(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
-        let message = format!("nothing that happens is called {unknown}");
-        return Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))));
-    }
+    check(kinds)?;
     let route = since.map_or("/v1/events".to_owned(), |since| format!("/v1/events?since={since}"));
     link.listen(&route, |line| {
         // What is no data keeps the connection open (server-sent events).
@@ -46,6 +44,17 @@ pub fn listen(
             _ => true,
         }
     })
+}
+
+/// Fails where nothing that happens is of such a kind.
+fn check(kinds: &[String]) -> Result<(), Trouble> {
+    match kinds.iter().find(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
+        Some(unknown) => {
+            let message = format!("nothing that happens is called {unknown}");
+            Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))))
+        }
+        None => Ok(()),
+    }
 }
 
 /// By its kind, or the group that this belongs to.
