@@ -458,6 +458,17 @@ fn the_doctor_tells_a_fit_machine_from_one_with_a_problem() {
     let problems = lines.iter().any(|line| line.starts_with("problem"));
     assert_eq!((fit.status.code(), text(&fit.stderr)), (Some(i32::from(problems)), ""), "{lines:?}");
 
+    let odd = [("P2P_REPLICA", "5"), ("P2P_PEER", "4"), ("P2P_REMOTE_HOST", "a"), ("P2P_EXIT_ON_EOF", "1")];
+    let told = alone(here.path(), &["doctor", "--listen", "127.0.0.1:0"], &odd);
+    let warned: Vec<&str> = text(&told.stdout).lines().filter(|line| cells(line)[1] == "variable").collect();
+    let [warning] = warned[..] else { panic!("{warned:?}") };
+    assert!(
+        warning.starts_with("warning")
+            && warning.ends_with("P2P_REPLICA says nothing to any command: did you mean P2P_REPLICAS?")
+    );
+    let eof = alone(here.path(), &["config", "show"], &odd);
+    assert!(text(&eof.stdout).lines().any(|line| cells(line).join(" ") == "exit-on-eof true variable P2P_EXIT_ON_EOF"));
+
     let unfit = alone(here.path(), &["doctor", "--dir", "missing", "--json"], &[]);
     assert_eq!(unfit.status.code(), Some(1));
     let findings = objects(&text(&unfit.stdout).lines().map(str::to_owned).collect::<Vec<_>>());

@@ -64,7 +64,7 @@ fn perform() -> ExitCode {
         Ok(Wanted::Plot(plot)) => bench::plot::run(&plot),
         Ok(Wanted::Up(up)) => up::run(&up),
         Ok(Wanted::Config { settings, json }) => settings::show(&settings, json),
-        Ok(Wanted::Doctor(doctor, settings)) => doctor::run(&doctor, settings),
+        Ok(Wanted::Doctor(doctor, environment)) => doctor::run(&doctor, environment),
         Ok(Wanted::Text(text)) => settings::print(&text),
         Ok(Wanted::Man(dir, pages)) => settings::write_pages(&dir, &pages),
         Err(error) => {

@@ -3,6 +3,7 @@
 use super::kademlia::{NodeTuning, id, unhex};
 use crate::cli::who::resolve_all;
 use crate::ground::{Id, Item};
+use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -145,7 +146,7 @@ pub struct Serve {
     #[arg(long)]
     pub dir: Option<PathBuf>,
     /// End with the end of standard input
-    #[arg(long)]
+    #[arg(long, env = "P2P_EXIT_ON_EOF", value_parser = FalseyValueParser::new())]
     pub exit_on_eof: bool,
     #[command(flatten)]
     pub network: Network,

@@ -4,8 +4,9 @@
 use crate::cli::typos::nearest;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,18 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// A typo is that near to what was meant, in letters changed, left out or too many. Guess.
 const NEAR: usize = 3;
+
+/// How our variables begin.
+const PREFIX: &str = "P2P_";
+
+/// A variable that looks like ours and is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Its name.
+    pub name: String,
+    /// The nearest of ours.
+    pub meant: Option<String>,
+}
 
 /// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +139,23 @@ fn keys(command: &Command) -> BTreeMap<String, Arg> {
         keys.insert(arg.get_long().expect("settings have one").to_owned(), arg.clone());
     }
     keys
+}
+
+/// What the environment says to us by variables that no option has, and what was perhaps meant.
+pub fn strange_variables(command: &Command, names: impl Iterator<Item = OsString>) -> Vec<Stranger> {
+    let known = variables(command);
+    let ours = names.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(PREFIX));
+    let strange = ours.filter(|name| !known.contains(name)).map(|name| {
+        let meant = nearest(&name, known.iter().map(String::as_str), NEAR).map(str::to_owned);
+        Stranger { name, meant }
+    });
+    strange.collect()
+}
+
+/// The variables of all options.
+fn variables(command: &Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(variables)).collect()
 }
 
 fn user_file() -> Option<PathBuf> {
@@ -261,6 +291,16 @@ mod tests {
         assert!(refused("seed = 'secret'").contains("there is no setting"), "no secrets in files");
         assert!(refused("[replicas]\na = 1").contains("is a text, a number"));
         assert!(refused("replicas = ").contains("TOML"));
+    }
+
+    #[test]
+    fn a_variable_that_no_option_has_is_strange() {
+        let names = ["P2P_UNSET_REPLICA", "P2P_UNSET_SEED", "P2P_DANCE", "PATH"].into_iter().map(OsString::from);
+        let stranger = |name: &str, meant: Option<&str>| Stranger { name: name.into(), meant: meant.map(Into::into) };
+        assert_eq!(
+            strange_variables(&command(), names),
+            [stranger("P2P_UNSET_REPLICA", Some("P2P_UNSET_REPLICAS")), stranger("P2P_DANCE", None)]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::ground::{Contact, Naming};
 use crate::live::{Beginning, Config, Folders, Identity, Kind, Limits, Place, RingTuning};
 use crate::store::scrub::Pace;
 use crate::web::Settings;
+use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -92,7 +93,7 @@ pub struct PeerOptions {
     #[arg(long, env = "P2P_LIMIT_DOWN", value_name = "BYTES", value_parser = rate)]
     limit_down: Option<u64>,
     /// Leave, as with Quit, when standard input ends
-    #[arg(long)]
+    #[arg(long, env = "P2P_EXIT_ON_EOF", value_parser = FalseyValueParser::new())]
     exit_on_eof: bool,
     /// Seconds in which SIGTERM lets it hand over and say goodbye; docker stop kills after 10
     #[arg(long, env = "P2P_LEAVE_WITHIN", value_name = "SECONDS", default_value = "8", value_parser = timeout)]
