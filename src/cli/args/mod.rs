@@ -320,6 +320,12 @@ mod tests {
         ] {
             assert!(help(line).starts_with("Examples:"), "{line}");
         }
+        for line in ["p2p init --help", "p2p join --help"] {
+            let (help, task) = (help(line), line.trim_end_matches("--help"));
+            let examples = help.lines().skip(1).take_while(|line| !line.is_empty());
+            let of_others = examples.filter(|line| line.starts_with("  p2p") && !line.contains(task));
+            assert_eq!(of_others.collect::<Vec<_>>(), [""; 0], "{line}");
+        }
     }
 
     #[test]
