@@ -236,6 +236,9 @@ fn resolve(place: &str) -> Result<SocketAddr, String> {
 }
 
 fn look_up(place: &str) -> Result<SocketAddr, Unresolved> {
+    if place.contains(char::is_whitespace) {
+        return Err(Unresolved::NoPlace("no such HOST:PORT (no host has blanks in its name)".to_owned()));
+    }
     let found = place.to_socket_addrs().map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => Unresolved::NoPlace(format!("no such HOST:PORT ({error})")),
         _ => Unresolved::Unknown(error),
