@@ -169,6 +169,10 @@ fn typed_words_take_the_options_and_quotes_of_the_commands() {
         assert_eq!(fs::read_to_string(peer.dir.join(path)).unwrap(), text, "{line}");
     }
     says("Request hello world.txt --version 7", "File hello world.txt was not found");
+    network.ring[5].signal(Signal::STOP);
+    says("check hello world.txt", "2 of 3 copies good; to make more: check hello world.txt --repair");
+    says("check hello world.txt --repair", "2 of 3 copies good; the others are being made");
+    network.ring[5].signal(Signal::CONT);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What people type and read at a terminal.
 
 mod args;
+mod asked;
 mod bench;
 mod client;
 mod completing;

@@ -1,6 +1,7 @@
 //! One peer in the foreground: its news on the screen, its commands from the keyboard.
 
 use super::args::Manner;
+use super::asked::Asked;
 use super::completing::Names;
 use super::console::{self, Screen};
 use super::manager::Manager;
@@ -94,7 +95,7 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     {
         speech::aside(&format!("HTTP at http://{http}; what changes something takes the token in {}", token.display()));
     }
-    let names = Names::default();
+    let (names, asked) = (Names::default(), Asked::default());
     let (keyboard, screen) = console::open(names.clone());
     if let Some(known) = known.filter(|_| io::stderr().is_terminal()) {
         task::spawn(tell_of_waiting(known, events.resubscribe(), screen.clone()));
@@ -102,8 +103,8 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     let unasked = || web::plate(&host, naming, overlay, PathBuf::new());
     let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
     let joined = task::spawn(joined(host.clone(), events.resubscribe()));
-    let input = Input { keyboard, at_end, joined, folders };
-    let printed = print_events(events, naming, screen.clone(), names);
+    let input = Input { keyboard, at_end, joined, folders, asked: asked.clone() };
+    let printed = print_events(events, naming, screen.clone(), names, asked);
     read_words(input, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, (terminate, leave_within), &manager, printed).await;
     manager.stopping();
@@ -125,6 +126,7 @@ fn print_events(
     naming: Naming,
     screen: Screen,
     names: Names,
+    asked: Asked,
 ) -> oneshot::Receiver<ExitCode> {
     let (done, printed) = oneshot::channel();
     thread::spawn(move || {
@@ -138,7 +140,7 @@ fn print_events(
                 Err(broadcast::error::RecvError::Closed) => break ExitCode::SUCCESS,
             };
             tell::names(&event).into_iter().for_each(|name| names.hear_of(name.as_str()));
-            tell::lines(naming, &event).iter().for_each(|line| screen.print(line));
+            asked.lines(naming, &event).iter().for_each(|line| screen.print(line));
             if let Some(code) = last_word(&event) {
                 break code;
             }

@@ -1,6 +1,7 @@
 //! Typing at a running peer.
 
 use super::args::AtEnd;
+use super::asked::Asked;
 use super::console::{Keyboard, Screen, Typed};
 use super::looks::{self, Looker};
 use super::tell::Line;
@@ -33,6 +34,8 @@ pub struct Input {
     pub joined: JoinHandle<bool>,
     /// Where files come from and arrive.
     pub folders: Folders,
+    /// What is asked in a way that its answer does not tell.
+    pub asked: Asked,
 }
 
 /// Waits for the command before, as long as leaving may be put off.
@@ -57,7 +60,7 @@ fn destination(folders: &Folders, name: &str, output: Option<&Path>) -> Result<P
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
 pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
-    let Input { mut keyboard, at_end, joined, folders } = input;
+    let Input { mut keyboard, at_end, joined, folders, asked } = input;
     let mut joined = Some(joined);
     let say = |text: String| screen.print(&Line::Out(text));
     let mut before: Option<Reply> = None;
@@ -122,7 +125,12 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
             Word::Request { name, output, version } => destination(&folders, &name, output.as_deref())
                 .and_then(|path| host.request_to(&name, version, path, Interest::LASTING)),
             Word::Remove(name) => host.remove(&name),
-            Word::Check { name, repair } => host.inspect(&name, true, repair),
+            Word::Check { name, repair } => {
+                if repair {
+                    asked.repairs(&name);
+                }
+                host.inspect(&name, true, repair)
+            }
             Word::History(name) => host.inspect(&name, false, false),
             Word::List => host.list(),
             Word::Set { key, value } => host.set(&key, value.as_bytes()),

@@ -6,13 +6,17 @@ use super::show::{self, Files, Holders};
 use super::{called, key_of, say};
 use crate::cli::args::client::{Asking, Check, Get, History, Quit, Rm, Set};
 use crate::cli::args::looking::{Find, Ping};
+use crate::cli::report::Lacking;
 use crate::cli::tell::escaped;
 use crate::cli::who::Unresolved;
 use crate::cli::{report, sights, who};
 use crate::web::counted;
 use crate::web::schema::looking::{FindWish, PingWish};
-use crate::web::schema::{CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, QuitWish, Seen, SetWish, Trouble};
+use crate::web::schema::{
+    CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, Phase, QuitWish, Seen, SetWish, Trouble,
+};
 use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
 
 /// Lets nobody find a file any more.
 pub fn remove(rm: &Rm, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
@@ -45,17 +49,50 @@ pub fn check(check: &Check, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
     let name = called(&check.file)?.to_string();
     let link = link(&check.asking)?;
     let mut holders = Holders::default();
+    let lacking = if check.repair { Lacking::Awaited } else { Lacking::Advised };
     let wish = CheckWish { name: name.clone(), repair: check.repair };
-    link.post("/v1/check", &wish, |line| {
+    let (begun, mut repairs) = (Instant::now(), Repairs::default());
+    let outcome = link.post("/v1/check", &wish, |line| {
+        if !link.json && line.object.is_some_and(|object| !repairs.is_news(object)) {
+            return;
+        }
         link.show(&line, |object| {
             holders.note(object);
             match object {
-                Object::Checked { wanted, .. } => report::check(link.naming(), &name, &holders.0, *wanted),
+                Object::Checked { wanted, .. } => report::check(link.naming(), &name, &holders.0, *wanted, lacking),
                 Object::Repaired { good, .. } => vec![format!("repaired {name}   {good} good")],
                 _ => Vec::new(),
             }
         });
-    })
+    })?;
+    if check.repair && !link.json && outcome != Outcome::Good {
+        show::aside(&in_vain(begun.elapsed()));
+    }
+    Ok(outcome)
+}
+
+/// How far a repair was when that was told.
+#[derive(Default)]
+struct Repairs(Option<(usize, usize)>);
+
+impl Repairs {
+    /// Whether it says anything that was not said just before.
+    fn is_news(&mut self, object: &Object) -> bool {
+        match object {
+            Object::Phase(Phase::Repairing { good, wanted, .. }) => {
+                self.0.replace((*good, *wanted)) != Some((*good, *wanted))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What is said of a repair that did not come to its end.
+fn in_vain(waited: Duration) -> String {
+    let seconds = waited.as_secs();
+    format!(
+        "the others were not made within {seconds} s: whoever could keep them is out of reach, or has no room; look again later"
+    )
 }
 
 /// Shows the versions of a file.
@@ -183,5 +220,19 @@ impl Link {
             // A later peer's: nothing that we could say.
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_is_told_when_it_gets_on() {
+        let phase = |good| Object::Phase(Phase::Repairing { name: "a.pdf".to_owned(), good, wanted: 3 });
+        let mut repairs = Repairs::default();
+        let told = [1, 1, 1, 2, 2, 1].map(|good| repairs.is_news(&phase(good)));
+        assert_eq!(told, [true, false, false, true, false, true]);
+        assert!(in_vain(Duration::from_secs(60)).starts_with("the others were not made within 60 s"));
     }
 }
