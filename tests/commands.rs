@@ -169,10 +169,21 @@ fn typed_words_take_the_options_and_quotes_of_the_commands() {
         assert_eq!(fs::read_to_string(peer.dir.join(path)).unwrap(), text, "{line}");
     }
     says("Request hello world.txt --version 7", "File hello world.txt was not found");
-    network.ring[5].signal(Signal::STOP);
-    says("check hello world.txt", "2 of 3 copies good; to make more: check hello world.txt --repair");
-    says("check hello world.txt --repair", "2 of 3 copies good; the others are being made");
-    network.ring[5].signal(Signal::CONT);
+}
+
+#[test]
+fn a_typed_repair_does_not_advise_itself() {
+    let network = Network::three();
+    let peer = &network.ring[4];
+    network.store("report.pdf", &noise(100_000, 3));
+    network.damage(5, 100_000);
+    let says = |line: &str, text: &str| {
+        peer.mark();
+        peer.type_line(line);
+        peer.wait_for(text, SOON);
+    };
+    says("check report.pdf --repair", "2 of 3 copies good; the others are being made");
+    eventually(SOON, "it is good again", || (network.p2p(&["check", "report.pdf"]).code == 0).then_some(()));
 }
 
 #[test]
