@@ -2,7 +2,7 @@
 
 use super::args::Manner;
 use super::asked::Asked;
-use super::completing::Names;
+use super::completing::{self, Asker, Completing, Names};
 use super::console::{self, Screen};
 use super::manager::Manager;
 use super::repl::{self, INTERRUPTED, Input};
@@ -96,7 +96,9 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
         speech::aside(&format!("HTTP at http://{http}; what changes something takes the token in {}", token.display()));
     }
     let (names, asked) = (Names::default(), Asked::default());
-    let (keyboard, screen) = console::open(names.clone());
+    let asker =
+        Asker { host: host.clone(), naming, runtime: Handle::current(), names: names.clone(), asked: asked.clone() };
+    let (keyboard, screen) = console::open(Completing::new(names.clone(), Some(asker)));
     if let Some(known) = known.filter(|_| io::stderr().is_terminal()) {
         task::spawn(tell_of_waiting(known, events.resubscribe(), screen.clone()));
     }
@@ -139,7 +141,10 @@ fn print_events(
                 }
                 Err(broadcast::error::RecvError::Closed) => break ExitCode::SUCCESS,
             };
-            tell::names(&event).into_iter().for_each(|name| names.hear_of(name.as_str()));
+            tell::names(&event).into_iter().for_each(|name| names.hear_of(completing::Kind::File, name.as_str()));
+            if let Event::Answer { subject: Some(key), answer: Answer::Put { .. } | Answer::Found(_), .. } = &event {
+                names.hear_of(completing::Kind::Key, key);
+            }
             asked.lines(naming, &event).iter().for_each(|line| screen.print(line));
             if let Some(code) = last_word(&event) {
                 break code;
