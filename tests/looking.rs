@@ -368,6 +368,20 @@ fn every_shell_has_its_completions_and_each_command_its_page() {
     assert_eq!(text(&written.stdout), format!("wrote {count} pages to pages\n"));
     let page = fs::read_to_string(here.path().join("pages/p2p-store.1")).unwrap();
     assert!(page.contains("EXAMPLES") && page.contains("report.pdf") && page.contains("encrypt"), "{page}");
+    let pages = fs::read_dir(here.path().join("pages")).unwrap().map(|entry| entry.unwrap().path());
+    for path in pages {
+        let page = fs::read_to_string(&path).unwrap();
+        let is_of_commands = page.contains(".SH SUBCOMMANDS") && !page.contains("EXAMPLES");
+        assert!(is_of_commands || page.contains(".SH EXAMPLES"), "{}", path.display());
+        assert!(
+            page.contains(".SH \"EXIT STATUS\"") && page.contains("fewer copies than wanted"),
+            "{}",
+            path.display()
+        );
+    }
+    assert!(page.contains("[\\-\\-ttl SECONDS]") && page.contains("FILE..."), "{page}");
+    assert!(page.contains(".SH ENVIRONMENT") && page.contains("P2P_PEER"), "{page}");
+    assert!(text(&first.stdout).contains("P2P_REMOTE_HOST") && text(&first.stdout).contains("XDG_RUNTIME_DIR"));
     assert!(here.path().join("pages/p2p-dht-put.1").exists());
     let refused = alone(here.path(), &["man", "/dev/null/x"], &[]);
     assert_eq!(refused.status.code(), Some(1));

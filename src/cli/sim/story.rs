@@ -79,8 +79,14 @@ pub struct StoryArgs {
     csv: bool,
 }
 
+const WEEK: &str = "\
+Examples:
+  p2p sim week                     Tells each hour, and sums up
+  p2p sim week --overlay ring --seed 7 --json";
+
 /// A week of coming and going.
 #[derive(Args, Debug)]
+#[command(before_help = WEEK)]
 pub struct Week {
     /// Decides everything that chance decides
     #[arg(long, default_value = "1")]

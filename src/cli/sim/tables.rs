@@ -41,8 +41,15 @@ pub enum TableName {
     Hostile(TableArgs),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  p2p sim path-length                  A table of its own, as the paper has it; others: p2p sim --help
+  p2p sim churn --effort 0.1           Ten times faster, and less exact
+  p2p sim hostile --csv >hostile.csv   To be drawn: p2p plot hostile.csv";
+
 /// How it is computed and shown.
 #[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
 pub struct TableArgs {
     /// Decides everything that chance decides
     #[arg(long, default_value = "1")]
