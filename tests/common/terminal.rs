@@ -26,6 +26,9 @@ pub struct Terminal {
 
 const COLUMNS: usize = 100;
 
+/// A byte that no program here prints.
+const LAST_WORD: u8 = 6;
+
 impl Terminal {
     /// Runs a command there.
     pub fn run(inner: &Command) -> Terminal {
@@ -137,9 +140,14 @@ impl Terminal {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// The exit code, when it has ended.
+    /// The exit code, when it has ended and all that it said is on the screen.
     pub fn exit(&mut self) -> i32 {
         let status = eventually(SOON, "it ends", || self.child.try_wait().unwrap());
+        if self.reader.is_some() {
+            // What was written before it is read before it.
+            self.line.write_all(&[LAST_WORD]).unwrap();
+            eventually(SOON, "its last words", || self.screen.lock().unwrap().over.then_some(()));
+        }
         status.code().expect("it is no signal that ends it")
     }
 
@@ -172,11 +180,13 @@ struct Screen {
     column: usize,
     /// The beginning of a sequence or letter whose end has not come yet.
     rest: Vec<u8>,
+    /// The last word was read.
+    over: bool,
 }
 
 impl Default for Screen {
     fn default() -> Screen {
-        Screen { rows: vec![Vec::new()], row: 0, column: 0, rest: Vec::new() }
+        Screen { rows: vec![Vec::new()], row: 0, column: 0, rest: Vec::new(), over: false }
     }
 }
 
@@ -207,6 +217,10 @@ impl Screen {
                 }
                 8 => {
                     self.column = self.column.saturating_sub(1);
+                    1
+                }
+                LAST_WORD => {
+                    self.over = true;
                     1
                 }
                 0..0x20 => 1,
