@@ -308,9 +308,14 @@ fn the_longest_names_work() {
 fn unknown_words_are_answered_with_the_list_and_blank_lines_with_nothing() {
     let lab = Lab::new();
     let peer = alone(&lab);
-    for line in ["Stor 4103", "4103", "quit now", "\u{1f600}"] {
+    for line in ["4103", "Store4103", "\u{1f600}"] {
         assert_eq!(answer(&peer, line.as_bytes()), WORDS);
     }
+    assert_eq!(answer(&peer, b"Stor 4103"), "there is no word Stor: did you mean Store?");
+    assert_eq!(answer(&peer, b"quit now"), "Quit stands alone: leave out what is behind it");
+    assert!(
+        answer(&peer, b"Request x --frobnicate").starts_with("Request has no option --frobnicate, only --output and")
+    );
     assert_eq!(answer(&peer, b"Store"), "Store needs the name of a file: Store 4103");
     assert_eq!(answer(&peer, b" request "), "Request needs the name of a file: Request 4103");
     assert_eq!(answer(&peer, b"\xff\xfe\x80"), "That line is no text");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::terminal::Terminal;
 use common::{SOON, eventually, program};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
@@ -148,6 +149,17 @@ fn control_c_leaves_what_was_measured_and_no_peer() {
     assert!(fs::read_to_string(record.join("run.json")).unwrap().contains("\"interrupted\": true"));
     assert!(fs::read_to_string(record.join("index.html")).unwrap().contains("<strong>interrupted</strong>"));
     place.assert_nothing_stays();
+}
+
+#[test]
+fn at_a_terminal_a_bar_says_how_fast_it_goes_and_how_long_it_will_take() {
+    let place = Place::new();
+    let mut command = program();
+    command.args(["bench", "e1", "--quick"]).current_dir(place.dir.path()).env("TMPDIR", place.passing.path());
+    let mut bench = Terminal::run(&command);
+    bench.shows_row("a bar", |row| row.contains("━") && row.contains("/s  ") && row.ends_with(" left"));
+    bench.press("\x03");
+    bench.exit();
 }
 
 #[test]

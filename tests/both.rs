@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Lab, Peer, Ring, SEVEN, SOON, noise};
+use std::net::UdpSocket;
 use std::path::Path;
 
 /// Which overlay the peers keep to.
@@ -47,6 +48,28 @@ fn asks_in_vain(peer: &Peer, line: &str, expected: &str) {
     peer.mark();
     peer.type_line(line);
     peer.wait_until(SOON, expected, |line| line.text.starts_with(expected));
+}
+
+/// Lines that wait in a pipe when nobody is there to join yet.
+fn what_is_typed_before_it_has_joined_is_done_when_it_has(overlay: Overlay) {
+    let mut network = Ring::empty(Lab::new(), "1");
+    let door = UdpSocket::bind(("127.0.0.1", network.lab.port(4))).unwrap();
+    network.start(&format!("join 9 4 1{} --exit-on-eof", overlay.options()));
+    std::fs::write(network[9].dir.join("hello.txt"), "hello").unwrap();
+    network[9].type_line("set colour blue\nget colour\nStore hello.txt\nls");
+    network[9].close_input();
+    // It has knocked, and will again in a second: by then it has read what was typed.
+    door.recv(&mut [0; 2048]).unwrap();
+    drop(door);
+    network.start(&format!("init 4{}", overlay.options()));
+    let nine = network.take(9);
+    assert_eq!(nine.exit(SOON * 2).code(), Some(0));
+    let told: Vec<String> = nine.told();
+    let wanted = ["Join request has been accepted", "colour is set (", "colour = blue", "hello.txt  "];
+    let mut rest = told.iter();
+    for wanted in wanted {
+        assert!(rest.any(|line| line.starts_with(wanted)), "no {wanted:?} in its place: {told:?}");
+    }
 }
 
 fn files_are_stored_at_one_and_fetched_at_all(overlay: Overlay) {
@@ -163,6 +186,7 @@ macro_rules! told_twice {
 }
 
 told_twice! {
+    what_is_typed_before_it_has_joined_is_done_when_it_has
     files_are_stored_at_one_and_fetched_at_all
     a_file_stored_again_is_replaced_everywhere
     values_are_set_at_one_and_read_at_all

@@ -7,7 +7,7 @@ use common::{SOON, eventually, noise};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 #[test]
 fn a_file_goes_in_at_one_peer_and_comes_out_at_another() {
@@ -85,6 +85,105 @@ fn many_files_go_in_and_come_out_with_one_command_each() {
         assert_eq!(network.p2p(words).code, 2, "{words:?}");
     }
     network.is_clean();
+}
+
+/// A command whose standard output or error is a disk that is full.
+fn to_a_full_disk(network: &Network, words: &[&str], out: bool) -> (Option<i32>, String) {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = network.command(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match out {
+        true => command.stdout(full()),
+        false => command.stderr(full()),
+    };
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(if out { output.stderr } else { output.stdout }).unwrap())
+}
+
+#[test]
+fn what_cannot_be_said_on_standard_error_is_not_missed() {
+    let network = Network::three();
+    network.store("words", b"a few words\n");
+    let ended = |words: &[&str]| to_a_full_disk(&network, words, false);
+    assert_eq!(ended(&["request", "nofile"]), (Some(3), String::new()));
+    assert_eq!(ended(&["request", "words", "-o", "-"]), (Some(0), "a few words\n".to_owned()));
+    assert_eq!(ended(&["ls", "--peer", "99"]), (Some(4), String::new()));
+    assert_eq!(ended(&["dance"]), (Some(2), String::new()));
+    assert_eq!(ended(&["init", "2", "--base-port", &network.ring.lab.base_port.to_string()]).0, Some(7));
+}
+
+#[test]
+fn results_that_could_not_be_written_are_no_success() {
+    let network = Network::three();
+    network.store("words", b"a few words\n");
+    network.write("table.csv", b"x,y\n1,2\n2,3\n");
+    for words in [
+        &["ls"][..],
+        &["ls", "--json"],
+        &["request", "words", "-o", "-"],
+        &["watch", "--since", "0"],
+        &["config", "show"],
+        &["completions", "bash"],
+        &["man"],
+        &["doctor", "--json"],
+        &["sim", "--peers", "8", "--minutes", "1"],
+        &["plot", "table.csv"],
+        &["--help"],
+        &["ls", "--help"],
+    ] {
+        let (code, told) = to_a_full_disk(&network, words, true);
+        assert_eq!(code, Some(1), "{words:?}: {told}");
+        assert!(told.contains("No space left on device"), "{words:?}: {told}");
+        assert!(!told.contains("panicked"), "{words:?}: {told}");
+    }
+    // Whoever reads only the beginning has what was wanted.
+    let mut command = network.command(&["completions", "bash"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn typed_words_take_the_options_and_quotes_of_the_commands() {
+    let network = Network::three();
+    let peer = &network.ring[4];
+    fs::write(peer.dir.join("hello world.txt"), "first").unwrap();
+    fs::create_dir(peer.dir.join("folder")).unwrap();
+    let says = |line: &str, begins: &str| {
+        peer.mark();
+        peer.type_line(line);
+        peer.wait_until(SOON, begins, |line| line.text.starts_with(begins));
+    };
+    says("Store \"hello world.txt\"", "Stored hello world.txt: 3 copies");
+    fs::write(peer.dir.join("hello world.txt"), "second").unwrap();
+    says(r"Store hello\ world.txt", "Stored hello world.txt: 3 copies");
+    says("check hello world.txt --repair", "3 of 3 copies good");
+    says("find --as kademlia hello world.txt", "hello world.txt → ");
+    for (line, path, text) in [
+        ("Request hello world.txt -o copy.txt", "copy.txt", "second"),
+        ("Request --version 1 'hello world.txt'", "received_hello world.txt", "first"),
+        ("Request hello world.txt --version 1 -o folder", "folder/hello world.txt", "first"),
+    ] {
+        says(line, "File hello world.txt received");
+        assert_eq!(fs::read_to_string(peer.dir.join(path)).unwrap(), text, "{line}");
+    }
+    says("Request hello world.txt --version 7", "File hello world.txt was not found");
+}
+
+#[test]
+fn a_typed_repair_does_not_advise_itself() {
+    let network = Network::three();
+    let peer = &network.ring[4];
+    network.store("report.pdf", &noise(100_000, 3));
+    network.damage(5, 100_000);
+    let says = |line: &str, text: &str| {
+        peer.mark();
+        peer.type_line(line);
+        peer.wait_for(text, SOON);
+    };
+    says("check report.pdf --repair", "2 of 3 copies good; the others are being made");
+    eventually(SOON, "it is good again", || (network.p2p(&["check", "report.pdf"]).code == 0).then_some(()));
 }
 
 #[test]
@@ -303,7 +402,29 @@ fn what_can_be_noticed_before_is_noticed_before() {
     network.p2p(&["ls"]).failed(4, "no peer runs on this machine");
     network.p2p(&["store", "missing"]).failed(1, "there is no file missing");
     network.p2p(&["store", "."]).failed(1, "is a folder");
-    network.p2p(&["request", "a/b"]).failed(7, "a file name cannot be a path");
+    network.write("here", b"here");
+    for words in [
+        &["request"][..],
+        &["rm"],
+        &["check"],
+        &["history"],
+        &["find"],
+        &["store", "here", "--name"],
+        &["store", "missing", "--name"],
+    ] {
+        let with = |name: &str| network.p2p(&[words, &[name]].concat());
+        with("a/b").failed(2, "a file name cannot be a path");
+        with("").failed(2, "a file name cannot be empty");
+        with(&"x".repeat(256)).failed(2, "at most 255 bytes");
+    }
+    for words in [&["get", ""][..], &["set", "", "x"]] {
+        network.p2p(words).failed(2, "a key has at least one letter");
+    }
+    network.p2p(&["ping", ""]).failed(2, "a peer has a number, an id or HOST:PORT");
+    network.p2p(&["ping", "localhost:0"]).failed(2, "a port from 1 to 65535");
+    network.p2p(&["ping", "localhost:many"]).failed(2, "no such HOST:PORT");
+    network.p2p(&["ping", "nosuch.invalid:12"]).failed(4, "no such HOST:PORT");
+    network.p2p(&["watch", "peer.dances"]).failed(2, "nothing that happens is called peer.dances");
     network.p2p(&["request", "a", "-o", "no/such/folder"]).failed(1, "cannot write in");
     network.p2p(&["request", "a", "-o", "/dev/null"]).failed(1, "is there, and no file");
     network.p2p(&["request", "a", "--key-file", "missing"]).failed(1, "missing");

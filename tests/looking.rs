@@ -147,7 +147,7 @@ fn what_nobody_has_is_looked_for_and_not_found() {
     assert!(ended.err.starts_with("nowhere was not found (3 peers asked)"), "{ended:?}");
     let told = objects(&network.p2p(&["find", "nowhere", "--json"]).with(3));
     assert_eq!(told.last().unwrap()["code"], "not_found");
-    network.p2p(&["find", "a/b"]).failed(7, "a file name cannot be a path");
+    network.p2p(&["find", "a/b"]).failed(2, "a file name cannot be a path");
 }
 
 #[test]
@@ -373,6 +373,20 @@ fn every_shell_has_its_completions_and_each_command_its_page() {
     assert_eq!(text(&written.stdout), format!("wrote {count} pages to pages\n"));
     let page = fs::read_to_string(here.path().join("pages/p2p-store.1")).unwrap();
     assert!(page.contains("EXAMPLES") && page.contains("report.pdf") && page.contains("encrypt"), "{page}");
+    let pages = fs::read_dir(here.path().join("pages")).unwrap().map(|entry| entry.unwrap().path());
+    for path in pages {
+        let page = fs::read_to_string(&path).unwrap();
+        let is_of_commands = page.contains(".SH SUBCOMMANDS") && !page.contains("EXAMPLES");
+        assert!(is_of_commands || page.contains(".SH EXAMPLES"), "{}", path.display());
+        assert!(
+            page.contains(".SH \"EXIT STATUS\"") && page.contains("fewer copies than wanted"),
+            "{}",
+            path.display()
+        );
+    }
+    assert!(page.contains("[\\-\\-ttl SECONDS]") && page.contains("FILE..."), "{page}");
+    assert!(page.contains(".SH ENVIRONMENT") && page.contains("P2P_PEER"), "{page}");
+    assert!(text(&first.stdout).contains("P2P_REMOTE_HOST") && text(&first.stdout).contains("XDG_RUNTIME_DIR"));
     assert!(here.path().join("pages/p2p-dht-put.1").exists());
     let refused = alone(here.path(), &["man", "/dev/null/x"], &[]);
     assert_eq!(refused.status.code(), Some(1));
@@ -462,6 +476,17 @@ fn the_doctor_tells_a_fit_machine_from_one_with_a_problem() {
     }
     let problems = lines.iter().any(|line| line.starts_with("problem"));
     assert_eq!((fit.status.code(), text(&fit.stderr)), (Some(i32::from(problems)), ""), "{lines:?}");
+
+    let odd = [("P2P_REPLICA", "5"), ("P2P_PEER", "4"), ("P2P_REMOTE_HOST", "a"), ("P2P_EXIT_ON_EOF", "1")];
+    let told = alone(here.path(), &["doctor", "--listen", "127.0.0.1:0"], &odd);
+    let warned: Vec<&str> = text(&told.stdout).lines().filter(|line| cells(line)[1] == "variable").collect();
+    let [warning] = warned[..] else { panic!("{warned:?}") };
+    assert!(
+        warning.starts_with("warning")
+            && warning.ends_with("P2P_REPLICA says nothing to any command: did you mean P2P_REPLICAS?")
+    );
+    let eof = alone(here.path(), &["config", "show"], &odd);
+    assert!(text(&eof.stdout).lines().any(|line| cells(line).join(" ") == "exit-on-eof true variable P2P_EXIT_ON_EOF"));
 
     let unfit = alone(here.path(), &["doctor", "--dir", "missing", "--json"], &[]);
     assert_eq!(unfit.status.code(), Some(1));

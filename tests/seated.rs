@@ -41,17 +41,21 @@ fn a_bar_with_speed_and_time_left_is_there_while_a_file_moves_and_gone_when_it_h
     is_clear(&store);
 }
 
-#[test]
-fn a_request_has_the_same_bar() {
-    let network = slow(1);
-    // A file that peer 4 does not keep itself.
+/// The name of a file that peer 4 does not keep itself.
+fn far_from_4(network: &Network) -> String {
     let name = (0..).map(|at| format!("large{at}")).find(|name| {
         let stored =
             network.run(network.command(&["store", "-", "--name", name, "--peer", "2"]), Some(&noise(3_000_000, 1)));
         assert_eq!(stored.code, 0, "{stored:?}");
         !stored.out.contains("   peer 4   ")
     });
-    let name = name.unwrap();
+    name.unwrap()
+}
+
+#[test]
+fn a_request_has_the_same_bar() {
+    let network = slow(1);
+    let name = far_from_4(&network);
     let mut request = Terminal::run(&network.command(&["request", &name, "-o", "copy"]));
     request.shows_row("a bar of the request", is_bar);
     assert_eq!(request.exit(), 0);
@@ -70,6 +74,37 @@ fn a_store_that_is_interrupted_says_that_the_peer_may_still_be_doing_it() {
     assert_eq!(store.ends(), 130);
     store.shows_row("the word", |row| row.ends_with("the peer may still be doing it"));
     is_clear(&store);
+}
+
+#[test]
+fn at_a_prompt_it_is_told_above_what_is_half_typed_how_far_a_file_has_come() {
+    let mut network = Network::empty();
+    ["init 2 4 5 1", "init 5 2 4 1"].into_iter().for_each(|line| network.start(line));
+    network.write("large", &noise(9_000_000, 1));
+    let mut command = program();
+    let base_port = network.ring.lab.base_port.to_string();
+    command
+        .args(["init", "4", "5", "2", "1", "--limit-up", "1M", "--base-port", &base_port])
+        .current_dir(&network.here);
+    command.env("XDG_RUNTIME_DIR", &network.runtime);
+    let mut peer = Terminal::run(&command);
+    peer.shows("Ping response received from Peer 5");
+    peer.press("Store large\r");
+    peer.press("Request no");
+    let is_told = |row: &str| row.starts_with("large  ") && row.contains(" % of 9.0 MB  ") && row.ends_with(" s left");
+    peer.shows_row("how far it has come", is_told);
+    peer.prompt_is("> Request no");
+}
+
+#[test]
+fn a_request_whose_terminal_is_closed_ends_at_once_with_129() {
+    let network = slow(1);
+    let name = far_from_4(&network);
+    let mut request = Terminal::run(&network.command(&["request", &name, "-o", "copy"]));
+    request.shows_row("a bar of the request", is_bar);
+    request.hang_up();
+    assert_eq!(request.exit(), 129);
+    assert!(!network.here.join("copy").exists());
 }
 
 #[test]

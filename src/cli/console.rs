@@ -1,6 +1,7 @@
 //! Where lines are typed and printed: a terminal with a line editor, or plain streams.
 
-use super::completing::{Completing, Names};
+use super::completing::Completing;
+use super::speech;
 use super::tell::Line;
 use super::terminal;
 use rustyline::error::ReadlineError;
@@ -45,14 +46,14 @@ enum Surface {
     Stream,
 }
 
-/// The console this program was started at. `names`: what is completed after words that take a name.
-pub fn open(names: Names) -> (Keyboard, Screen) {
-    let (keyboard, surface) = editor(names).unwrap_or((Keyboard::Stream, Surface::Stream));
+/// The console this program was started at.
+pub fn open(completing: Completing) -> (Keyboard, Screen) {
+    let (keyboard, surface) = editor(completing).unwrap_or((Keyboard::Stream, Surface::Stream));
     (keyboard, Screen(Arc::new(Mutex::new(surface))))
 }
 
 /// An editor, where both sides are a terminal that can be edited on.
-fn editor(names: Names) -> Option<(Keyboard, Surface)> {
+fn editor(completing: Completing) -> Option<(Keyboard, Surface)> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return None;
     }
@@ -60,7 +61,7 @@ fn editor(names: Names) -> Option<(Keyboard, Surface)> {
     let config = Config::builder().auto_add_history(true).bracketed_paste(false);
     let config = config.completion_type(CompletionType::List).build();
     let mut editor = Editor::with_config(config).ok()?;
-    editor.set_helper(Some(Completing::new(names)));
+    editor.set_helper(Some(completing));
     let printer = editor.create_external_printer().ok()?;
     Some((Keyboard::Editor(Box::new(editor)), Surface::AbovePrompt(Box::new(printer))))
 }
@@ -128,7 +129,7 @@ impl Screen {
     pub fn print(&self, line: &Line) {
         let mut surface = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *surface, line) {
-            (Surface::AbovePrompt(_), Line::Aside(text)) if !io::stderr().is_terminal() => aside(text),
+            (Surface::AbovePrompt(_), Line::Aside(text)) if !io::stderr().is_terminal() => speech::aside(text),
             (Surface::AbovePrompt(printer), Line::Out(text) | Line::Aside(text)) => {
                 let _ = printer.print(format!("{text}\n"));
             }
@@ -136,13 +137,9 @@ impl Screen {
                 let mut out = io::stdout().lock();
                 let _ = writeln!(out, "{PROMPT}{text}").and_then(|()| out.flush());
             }
-            (Surface::Stream, Line::Aside(text)) => aside(text),
+            (Surface::Stream, Line::Aside(text)) => speech::aside(text),
         }
     }
-}
-
-fn aside(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! `p2p doctor`: what could keep a peer from working well on this machine, and what to do about it.
 
 use super::FAILED;
+use super::args::Environment;
+use super::args::files::Stranger;
 use super::args::local::Doctor;
+use super::speech;
 use super::tell::{clean, size};
 use super::up::is_free;
 use crate::live;
@@ -85,20 +88,27 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and tells it; `settings` is why the files of settings cannot be used, if so.
-pub fn run(doctor: &Doctor, settings: Result<(), String>) -> ExitCode {
-    let mut findings = vec![peers(), files(settings)];
+/// Looks at everything, and tells it.
+pub fn run(doctor: &Doctor, environment: Environment) -> ExitCode {
+    let mut findings = vec![peers(), files(environment.files)];
+    findings.extend(environment.strangers.into_iter().map(variable));
     findings.extend(ports(doctor));
     findings.extend([network(doctor), ipv6(), buffers(), handles(), clock(&doctor.dir)]);
     findings.extend(folder(&doctor.dir));
     let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
-    let mut out = io::stdout().lock();
-    let mut say = |line: String| drop(writeln!(out, "{line}"));
-    findings.iter().for_each(|finding| say(if doctor.json { finding.object() } else { finding.line() }));
+    findings.iter().for_each(|finding| speech::say(&if doctor.json { finding.object() } else { finding.line() }));
     if doctor.json {
-        say(json!({ "event": "done", "outcome": if problems == 0 { "good" } else { "failed" } }).to_string());
+        speech::say(&json!({ "event": "done", "outcome": if problems == 0 { "good" } else { "failed" } }).to_string());
     }
     if problems == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn variable(Stranger { name, meant }: Stranger) -> Finding {
+    let advice = match meant {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "p2p config show lists the settings, and each has a variable".to_owned(),
+    };
+    Finding::warning("variable", format!("{name} says nothing to any command"), advice)
 }
 
 fn peers() -> Finding {

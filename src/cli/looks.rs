@@ -72,7 +72,7 @@ pub fn begin(look: Look, looker: &mut Looker) -> Result<Option<Reply>, String> {
             return Ok(None);
         }
         Look::Ring | Look::Peers => host.contacts(),
-        Look::Ping(peer) => host.ping(web::whom(&who::resolved(peer)?)),
+        Look::Ping(peer) => host.ping(web::whom(&who::resolved(peer).map_err(|error| error.to_string())?)),
         Look::Find { name, mode } => host.trace(name, mode.map(Ruler::from)),
     };
     let reply = begun.map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! What people type and read at a terminal.
 
 mod args;
+mod asked;
 mod bench;
 mod client;
 mod completing;
@@ -10,13 +11,17 @@ mod doctor;
 mod looks;
 mod manager;
 mod peer;
+mod phrase;
 mod repl;
 mod report;
 mod settings;
 mod sights;
 mod sim;
+mod speech;
 mod tell;
 mod terminal;
+mod typos;
+mod underway;
 mod up;
 mod who;
 mod words;
@@ -46,6 +51,10 @@ const INTERRUPTED: u8 = 130;
 
 /// The program: does what its command line says.
 pub fn run() -> ExitCode {
+    speech::settled(perform())
+}
+
+fn perform() -> ExitCode {
     match args::parse(env::args_os()) {
         Ok(Wanted::Peer(config, manner)) => peer::run(*config, manner),
         Ok(Wanted::Client(client)) => client::run(client),
@@ -56,12 +65,15 @@ pub fn run() -> ExitCode {
         Ok(Wanted::Plot(plot)) => bench::plot::run(&plot),
         Ok(Wanted::Up(up)) => up::run(&up),
         Ok(Wanted::Config { settings, json }) => settings::show(&settings, json),
-        Ok(Wanted::Doctor(doctor, settings)) => doctor::run(&doctor, settings),
+        Ok(Wanted::Doctor(doctor, environment)) => doctor::run(&doctor, environment),
         Ok(Wanted::Text(text)) => settings::print(&text),
         Ok(Wanted::Man(dir, pages)) => settings::write_pages(&dir, &pages),
         Err(error) => {
-            // Nobody can be told where even this cannot be printed.
-            let _ = error.print();
+            let printed = error.print();
+            // Help is a result; whom an error cannot be told, nothing can.
+            if !error.use_stderr() {
+                speech::note(printed);
+            }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
         }
     }

@@ -1,15 +1,16 @@
 //! One peer in the foreground: its news on the screen, its commands from the keyboard.
 
 use super::args::Manner;
-use super::completing::Names;
+use super::asked::Asked;
+use super::completing::{self, Asker, Completing, Names};
 use super::console::{self, Screen};
 use super::manager::Manager;
 use super::repl::{self, INTERRUPTED, Input};
 use super::tell::{self, Line};
-use super::{FAILED, OUT_OF_REACH, REFUSED, terminal};
+use super::{FAILED, OUT_OF_REACH, REFUSED, speech, terminal};
 use crate::ground::Naming;
 use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartError};
-use crate::peer::{Answer, JoinError, KNOCK_FOR, News};
+use crate::peer::{Answer, JoinError, KNOCK_FOR, News, Standing};
 use crate::web::{self, Plate, Server};
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
@@ -46,6 +47,7 @@ pub fn run(config: Config, manner: Manner) -> ExitCode {
 
 async fn serve(config: Config, manner: Manner) -> ExitCode {
     let Config { identity, naming, addr, overlay, .. } = config;
+    let folders = config.folders.clone();
     let Manner { web, at_end, leave_within } = manner;
     let known = match &config.start {
         Beginning::Join(known) => known.first().map(ToString::to_string),
@@ -77,7 +79,7 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     };
     if let Identity::Kept { .. } = identity {
         let places: Vec<String> = host.addrs().iter().map(ToString::to_string).collect();
-        eprintln!("Listening at {}", places.join(" and "));
+        speech::aside(&format!("Listening at {}", places.join(" and ")));
     }
     let manager = Arc::new(Manager::found());
     if known.is_none() {
@@ -85,21 +87,26 @@ async fn serve(config: Config, manner: Manner) -> ExitCode {
     }
     task::spawn(tell_manager(manager.clone(), events.resubscribe()));
     let server = Server::start(host.clone(), events.resubscribe(), naming, overlay, opened);
-    let server = server.inspect_err(|error| eprintln!("Commands of other terminals do not find this peer: {error}"));
+    let server = server.inspect_err(|error| {
+        speech::aside(&format!("Commands of other terminals do not find this peer: {error}"));
+    });
     if let Some((http, token)) =
         server.as_ref().ok().and_then(|server| server.plate().http.zip(server.plate().token.clone()))
     {
-        eprintln!("HTTP at http://{http}; what changes something takes the token in {}", token.display());
+        speech::aside(&format!("HTTP at http://{http}; what changes something takes the token in {}", token.display()));
     }
-    let names = Names::default();
-    let (keyboard, screen) = console::open(names.clone());
+    let (names, asked) = (Names::default(), Asked::default());
+    let asker =
+        Asker { host: host.clone(), naming, runtime: Handle::current(), names: names.clone(), asked: asked.clone() };
+    let (keyboard, screen) = console::open(Completing::new(names.clone(), Some(asker)));
     if let Some(known) = known.filter(|_| io::stderr().is_terminal()) {
         task::spawn(tell_of_waiting(known, events.resubscribe(), screen.clone()));
     }
-    let printed = print_events(events, naming, screen.clone(), names);
     let unasked = || web::plate(&host, naming, overlay, PathBuf::new());
     let plate = server.as_ref().map_or_else(|_| unasked(), |server| server.plate().clone());
-    let input = Input { keyboard, at_end };
+    let joined = task::spawn(joined(host.clone(), events.resubscribe()));
+    let input = Input { keyboard, at_end, joined, folders, asked: asked.clone() };
+    let printed = print_events(events, naming, screen.clone(), names, asked);
     read_words(input, screen, host.clone(), overlay, plate);
     let code = until_gone(&host, (terminate, leave_within), &manager, printed).await;
     manager.stopping();
@@ -121,6 +128,7 @@ fn print_events(
     naming: Naming,
     screen: Screen,
     names: Names,
+    asked: Asked,
 ) -> oneshot::Receiver<ExitCode> {
     let (done, printed) = oneshot::channel();
     thread::spawn(move || {
@@ -133,8 +141,11 @@ fn print_events(
                 }
                 Err(broadcast::error::RecvError::Closed) => break ExitCode::SUCCESS,
             };
-            tell::names(&event).into_iter().for_each(|name| names.hear_of(name.as_str()));
-            tell::lines(naming, &event).iter().for_each(|line| screen.print(line));
+            tell::names(&event).into_iter().for_each(|name| names.hear_of(completing::Kind::File, name.as_str()));
+            if let Event::Answer { subject: Some(key), answer: Answer::Put { .. } | Answer::Found(_), .. } = &event {
+                names.hear_of(completing::Kind::Key, key);
+            }
+            asked.lines(naming, &event).iter().for_each(|line| screen.print(line));
             if let Some(code) = last_word(&event) {
                 break code;
             }
@@ -160,6 +171,21 @@ fn last_word(event: &Event) -> Option<ExitCode> {
 fn read_words(input: Input, screen: Screen, host: Host, kind: Kind, plate: Plate) {
     let runtime = Handle::current();
     thread::spawn(move || repl::run(input, &screen, &host, kind, &plate, &runtime));
+}
+
+/// Resolves when it has joined its network: to false if it never will.
+async fn joined(host: Host, mut events: broadcast::Receiver<Event>) -> bool {
+    loop {
+        match host.look().await.map(|look| look.view.standing) {
+            Ok(Standing::Joining) => {}
+            Ok(Standing::Member | Standing::Leaving) => return true,
+            Ok(Standing::Gone) | Err(_) => return false,
+        }
+        // Whatever was told or missed: it may be that.
+        if let Err(broadcast::error::RecvError::Closed) = events.recv().await {
+            return false;
+        }
+    }
 }
 
 /// Says who is waited for, where joining takes longer than anybody expects.
@@ -224,6 +250,6 @@ fn cannot_start(error: &StartError, identity: Identity, naming: Naming, addr: So
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("{message}");
+    speech::aside(message);
     ExitCode::from(FAILED)
 }

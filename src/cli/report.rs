@@ -5,8 +5,19 @@ use crate::ground::{Copy, Health, Id, Manifest, Naming};
 use crate::web::copies_of_best;
 pub use crate::web::{absence, counted};
 
+/// What is said where copies lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// How to make more.
+    Advised,
+    /// That this was just asked for.
+    Repaired,
+    /// Nothing more: it was waited for.
+    Awaited,
+}
+
 /// How each copy of the version that answers is, and how many are good.
-pub fn check(naming: Naming, name: &str, holders: &[(Id, Vec<Copy>)], wanted: usize) -> Vec<String> {
+pub fn check(naming: Naming, name: &str, holders: &[(Id, Vec<Copy>)], wanted: usize, lacking: Lacking) -> Vec<String> {
     let copies = copies_of_best(holders);
     let mut lines: Vec<String> = Vec::new();
     for (holder, copy) in &copies {
@@ -19,7 +30,11 @@ pub fn check(naming: Naming, name: &str, holders: &[(Id, Vec<Copy>)], wanted: us
     }
     let good = copies.iter().filter(|(_, copy)| !matches!(copy.health, Health::Damaged { .. })).count();
     let wanted = wanted.max(copies.len());
-    let advice = if good < wanted { format!("; to make more: check {name} --repair") } else { String::new() };
+    let advice = match lacking {
+        Lacking::Advised if good < wanted => format!("; to make more: check {name} --repair"),
+        Lacking::Repaired if good < wanted => "; the others are being made".to_owned(),
+        Lacking::Advised | Lacking::Repaired | Lacking::Awaited => String::new(),
+    };
     lines.push(format!(
         "{good} of {} good{advice}",
         if wanted == 1 { "1 copy".into() } else { format!("{wanted} copies") }
@@ -99,13 +114,16 @@ mod tests {
         let damaged = Health::Damaged { bad: 1, chunks: 31 };
         let holders = [(id(14), vec![copy(None, 7, Health::Verified)]), (id(15), vec![copy(None, 7, damaged)])];
         assert_eq!(
-            check(Naming::Numbered, "a.pdf", &holders, 3),
+            check(Naming::Numbered, "a.pdf", &holders, 3, Lacking::Advised),
             [
                 "Peer 14  version 1  complete, verified",
                 "Peer 15  version 1  damaged: 1 of 31 chunks wrong",
                 "1 of 3 copies good; to make more: check a.pdf --repair"
             ]
         );
+        let last = |lacking| check(Naming::Numbered, "a.pdf", &holders, 3, lacking).pop().unwrap();
+        assert_eq!(last(Lacking::Repaired), "1 of 3 copies good; the others are being made");
+        assert_eq!(last(Lacking::Awaited), "1 of 3 copies good");
     }
 
     #[test]

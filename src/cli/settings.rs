@@ -4,10 +4,10 @@ use super::FAILED;
 use super::args::files::{Origin, Setting};
 use super::args::pages::Page;
 use super::sights::{Side, table};
+use super::speech;
 use super::tell::clean;
 use serde_json::json;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,10 +17,9 @@ pub fn show(settings: &[Setting], json: bool) -> ExitCode {
     print((lines.join("\n") + "\n").as_bytes())
 }
 
-/// Prints bytes as they are. Where nobody reads any more, nothing needs to be said.
+/// Prints bytes as they are.
 pub fn print(text: &[u8]) -> ExitCode {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text).and_then(|()| out.flush());
+    speech::say_bytes(text);
     ExitCode::SUCCESS
 }
 
@@ -33,7 +32,7 @@ pub fn write_pages(dir: &Path, pages: &[Page]) -> ExitCode {
     match write() {
         Ok(()) => print(format!("wrote {} pages to {}\n", pages.len(), dir.display()).as_bytes()),
         Err(error) => {
-            eprintln!("cannot write pages to {}: {error}", dir.display());
+            speech::aside(&format!("cannot write pages to {}: {error}", dir.display()));
             ExitCode::from(FAILED)
         }
     }

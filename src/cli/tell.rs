@@ -1,6 +1,6 @@
 //! Events as sentences: to the letter those of the assignment, and our own where it is silent.
 
-use super::report::{self, counted};
+use super::report::{self, Lacking, counted};
 use crate::ground::item::as_text;
 use crate::ground::krpc::Network;
 use crate::ground::{Copy, FileName, Health, Id, Item, Naming};
@@ -18,7 +18,15 @@ pub enum Line {
 
 /// The lines that tell an event, to people who name peers this way.
 pub fn lines(naming: Naming, event: &Event) -> Vec<Line> {
-    let teller = Teller { naming };
+    told(&Teller { naming, lacking: Lacking::Advised }, event)
+}
+
+/// The same of a check that has made good what lacks.
+pub fn lines_of_repair(naming: Naming, event: &Event) -> Vec<Line> {
+    told(&Teller { naming, lacking: Lacking::Repaired }, event)
+}
+
+fn told(teller: &Teller, event: &Event) -> Vec<Line> {
     let lines = match event {
         Event::News(news) => teller.news(news),
         Event::Answer { subject: Some(key), answer, .. } => teller.value(key, answer),
@@ -42,6 +50,8 @@ pub fn names(event: &Event) -> Vec<&FileName> {
 
 struct Teller {
     naming: Naming,
+    /// What is said where copies lack.
+    lacking: Lacking,
 }
 
 impl Teller {
@@ -132,7 +142,7 @@ impl Teller {
             Answer::Inspected { name, holders, wanted, .. } => {
                 let verified = |copy: &Copy| copy.health != Health::Here;
                 let lines = match holders.iter().flat_map(|(_, copies)| copies).any(verified) {
-                    true => report::check(self.naming, name.as_str(), holders, *wanted),
+                    true => report::check(self.naming, name.as_str(), holders, *wanted, self.lacking),
                     false => report::history(self.naming, holders),
                 };
                 lines.into_iter().map(Line::Out).collect()

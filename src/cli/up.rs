@@ -5,6 +5,7 @@
 
 use super::args::local::Up;
 use super::repl::INTERRUPTED;
+use super::speech;
 use super::tell::clean;
 use super::who::DEFAULT_PORT;
 use super::{FAILED, client};
@@ -12,7 +13,7 @@ use crate::live;
 use serde_json::json;
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ pub fn run(up: &Up) -> ExitCode {
     match serve(up) {
         Ok(code) => code,
         Err(reason) => {
-            eprintln!("{}", clean(&reason));
+            speech::aside(&clean(&reason));
             ExitCode::from(FAILED)
         }
     }
@@ -70,9 +71,9 @@ fn serve(up: &Up) -> Result<ExitCode, String> {
     }
     if !up.json {
         let first = numbers[0];
-        eprintln!("{} peers; what they print is in {}", members.len(), logs.display());
-        eprintln!("in another terminal:   p2p ring --peer {first}      p2p store FILE --peer {first}");
-        eprintln!("Ctrl-C lets them leave and ends");
+        speech::aside(&format!("{} peers; what they print is in {}", members.len(), logs.display()));
+        speech::aside(&format!("in another terminal:   p2p ring --peer {first}      p2p store FILE --peer {first}"));
+        speech::aside("Ctrl-C lets them leave and ends");
     }
     let code = watch(up, &mut members, &end);
     leave(&mut members, up.json);
@@ -187,7 +188,7 @@ fn why(status: ExitStatus) -> String {
 /// Lets all of them leave, and ends those that do not in time.
 fn leave(members: &mut Vec<Member>, json: bool) {
     if !json && !members.is_empty() {
-        eprintln!("{} peers leave", members.len());
+        speech::aside(&format!("{} peers leave", members.len()));
     }
     members.iter_mut().for_each(|member| drop(member.child.stdin.take()));
     let begun = Instant::now();
@@ -214,10 +215,8 @@ impl Member {
     }
 }
 
-/// A result. Where nobody reads any more, nothing needs to be said.
 fn say(json: bool, object: &str, line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{}", if json { object } else { line }).and_then(|()| out.flush());
+    speech::say(if json { object } else { line });
 }
 
 #[cfg(test)]

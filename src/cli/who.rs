@@ -3,8 +3,10 @@
 use crate::ground::{Contact, Id, Naming};
 use crate::live::Place;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use thiserror::Error;
 
 /// The port of a peer without a number, and of a host that is named without a port. Numbered peers count from here.
 pub const DEFAULT_PORT: u16 = 12000;
@@ -208,20 +210,42 @@ pub fn resolve_all(place: &str, default_port: u16) -> Result<Vec<SocketAddr>, St
 }
 
 /// The same with a host's name replaced by its address; what is no `HOST:PORT` as it is.
-pub fn resolved(peer: &str) -> Result<String, String> {
-    // An id has no colon, and an address without a port is no peer.
-    if peer.contains(':') { resolve(peer).map(|addr| addr.to_string()) } else { Ok(peer.to_owned()) }
+pub fn resolved(peer: &str) -> Result<String, Unresolved> {
+    match peer {
+        "" => Err(Unresolved::NoPlace("a peer has a number, an id or HOST:PORT: say one".to_owned())),
+        // An id has no colon, and an address without a port is no peer.
+        place if place.contains(':') => look_up(place).map(|addr| addr.to_string()),
+        called => Ok(called.to_owned()),
+    }
+}
+
+/// Why nobody can be asked there.
+#[derive(Debug, Error)]
+pub enum Unresolved {
+    /// It is no host with a port.
+    #[error("{0}")]
+    NoPlace(String),
+    /// Nobody has this name now.
+    #[error("no such HOST:PORT ({0})")]
+    Unknown(io::Error),
 }
 
 /// Looks a name up; of several addresses an IPv4 one is preferred, as numbered peers have.
 fn resolve(place: &str) -> Result<SocketAddr, String> {
-    let found: Vec<SocketAddr> = place
-        .to_socket_addrs()
-        .map_err(|error| format!("no such HOST:PORT ({error})"))?
-        .filter(|addr| addr.port() != 0)
-        .collect();
+    look_up(place).map_err(|error| error.to_string())
+}
+
+fn look_up(place: &str) -> Result<SocketAddr, Unresolved> {
+    if place.contains(char::is_whitespace) {
+        return Err(Unresolved::NoPlace("no such HOST:PORT (no host has blanks in its name)".to_owned()));
+    }
+    let found = place.to_socket_addrs().map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Unresolved::NoPlace(format!("no such HOST:PORT ({error})")),
+        _ => Unresolved::Unknown(error),
+    })?;
+    let found: Vec<SocketAddr> = found.filter(|addr| addr.port() != 0).collect();
     let best = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
-    best.copied().ok_or_else(|| "HOST:PORT needs a port from 1 to 65535".to_owned())
+    best.copied().ok_or_else(|| Unresolved::NoPlace("HOST:PORT needs a port from 1 to 65535".to_owned()))
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod wishing;
 
 pub use folder::FolderError;
 pub use looking::whom;
+pub use moving::Moving;
 pub use plates::{described, running};
 pub use schema::Plate;
 pub use server::{Opened, ServeError, Server, Settings, plate};

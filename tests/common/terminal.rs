@@ -9,8 +9,9 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// A program at a terminal.
 pub struct Terminal {
@@ -19,14 +20,19 @@ pub struct Terminal {
     /// The side the program has, to look at its settings.
     line: File,
     screen: Arc<Mutex<Screen>>,
+    /// Shows what the program prints, and tells when nothing more is to be shown.
+    reader: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 const COLUMNS: usize = 100;
 
+/// A byte that no program here prints.
+const LAST_WORD: u8 = 6;
+
 impl Terminal {
     /// Runs a command there.
     pub fn run(inner: &Command) -> Terminal {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let size = Winsize { ws_row: 40, ws_col: COLUMNS as u16, ws_xpixel: 0, ws_ypixel: 0 };
@@ -53,13 +59,17 @@ impl Terminal {
 
         let screen: Arc<Mutex<Screen>> = Arc::default();
         let (mut output, seen) = (keyboard.try_clone().unwrap(), screen.clone());
-        thread::spawn(move || {
+        let gone = Arc::new(AtomicBool::new(false));
+        let over = gone.clone();
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
-            while let Ok(len) = output.read(&mut bytes) {
+            while let Ok(len) = output.read(&mut bytes)
+                && !over.load(Ordering::SeqCst)
+            {
                 seen.lock().unwrap().show(&bytes[..len]);
             }
         });
-        Terminal { child, keyboard, line, screen }
+        Terminal { child, keyboard, line, screen, reader: Some((gone, reader)) }
     }
 
     /// Presses keys.
@@ -115,14 +125,29 @@ impl Terminal {
         tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
+    /// Takes the terminal away, as when its window is closed.
+    pub fn hang_up(&mut self) {
+        let (gone, reader) = self.reader.take().expect("it hangs up once");
+        gone.store(true, Ordering::SeqCst);
+        // Or the reader waits for ever, and has the terminal too.
+        self.line.write_all(b"\n").unwrap();
+        reader.join().unwrap();
+        self.keyboard = File::open("/dev/null").unwrap();
+    }
+
     /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// The exit code, when it has ended.
+    /// The exit code, when it has ended and all that it said is on the screen.
     pub fn exit(&mut self) -> i32 {
         let status = eventually(SOON, "it ends", || self.child.try_wait().unwrap());
+        if self.reader.is_some() {
+            // What was written before it is read before it.
+            self.line.write_all(&[LAST_WORD]).unwrap();
+            eventually(SOON, "its last words", || self.screen.lock().unwrap().over.then_some(()));
+        }
         status.code().expect("it is no signal that ends it")
     }
 
@@ -155,11 +180,13 @@ struct Screen {
     column: usize,
     /// The beginning of a sequence or letter whose end has not come yet.
     rest: Vec<u8>,
+    /// The last word was read.
+    over: bool,
 }
 
 impl Default for Screen {
     fn default() -> Screen {
-        Screen { rows: vec![Vec::new()], row: 0, column: 0, rest: Vec::new() }
+        Screen { rows: vec![Vec::new()], row: 0, column: 0, rest: Vec::new(), over: false }
     }
 }
 
@@ -190,6 +217,10 @@ impl Screen {
                 }
                 8 => {
                     self.column = self.column.saturating_sub(1);
+                    1
+                }
+                LAST_WORD => {
+                    self.over = true;
                     1
                 }
                 0..0x20 => 1,

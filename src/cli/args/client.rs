@@ -116,7 +116,7 @@ pub struct Asking {
     #[arg(long)]
     pub json: bool,
     /// Seconds until it is given up, with exit code 124 [default: never]
-    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
     /// Whether progress bars and what goes on have colours
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -168,7 +168,7 @@ pub struct Store {
     #[arg(long, required_if_eq("files", "-"))]
     pub name: Option<String>,
     /// Seconds that it is kept [default: until it is removed]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = from_one, allow_negative_numbers = true)]
     pub ttl: Option<u64>,
     /// Seal it: who keeps it learns only how long it is
     #[arg(long)]
@@ -194,7 +194,7 @@ pub struct Request {
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Which version, of one file [default: the latest]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = from_one, allow_negative_numbers = true)]
     pub version: Option<u64>,
     /// Unseal it, and fail if it is not sealed. A sealed file is unsealed without this too, where a key is given or
     /// somebody sits at the terminal
@@ -298,6 +298,17 @@ pub struct Quit {
 pub struct SealKeyFile {
     /// Where; a file that is there already is left alone
     pub file: PathBuf,
+}
+
+/// A whole number above zero.
+fn from_one(text: &str) -> Result<u64, String> {
+    at_least(1, text)
+}
+
+/// A whole number that is this or more.
+pub fn at_least(least: u64, text: &str) -> Result<u64, String> {
+    let number: i128 = text.parse().map_err(|_| "not a whole number".to_owned())?;
+    u64::try_from(number).ok().filter(|number| *number >= least).ok_or_else(|| format!("{number} is not in {least}.."))
 }
 
 impl Client {
@@ -458,5 +469,10 @@ mod tests {
             refused(line);
         }
         assert!(refused("p2p stor a").contains("store"), "a typo gets a suggestion");
+        for line in ["p2p store a --ttl -1", "p2p request a --version -1"] {
+            assert!(refused(line).contains("-1 is not in 1.."), "{line}");
+        }
+        assert!(refused("p2p watch --since -1").contains("-1 is not in 0.."));
+        assert!(!refused("p2p ls --timeout -1").contains("unexpected"));
     }
 }

@@ -3,6 +3,7 @@
 use super::kademlia::{NodeTuning, id, unhex};
 use crate::cli::who::resolve_all;
 use crate::ground::{Id, Item};
+use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,42 @@ Examples:
   p2p dht get-peers INFOHASH --bootstrap router.bittorrent.com:6881,dht.transmissionbt.com:6881
 
 The exit code tells: 0 done, 3 not there, 4 network out of reach, 7 refused, 124 timeout.";
+
+const PUT: &str = "\
+Examples:
+  p2p dht put 'Hello World!' --bootstrap 127.0.0.1:6881    Prints the key
+  p2p dht put - --bootstrap 127.0.0.1:6881 <value.txt      Reads the value from standard input
+  P2P_SEED=HEX64 p2p dht put 'version 2' --salt news --bootstrap 127.0.0.1:6881
+                                                           A value that can be changed";
+
+const GET: &str = "\
+Examples:
+  p2p dht get e5f96f6f38320f0f33959cb4d3d656452117aadb --bootstrap 127.0.0.1:6881
+  p2p dht get PUBLIC_KEY --salt news --bootstrap 127.0.0.1:6881
+                                                           A value that can be changed, by its owner's key";
+
+const ANNOUNCE: &str = "\
+Examples:
+  p2p dht announce INFOHASH 51413 --bootstrap 127.0.0.1:6881
+  p2p dht announce INFOHASH 0 --seeder --bootstrap 127.0.0.1:6881
+                                                           At the port that the question comes from";
+
+const GET_PEERS: &str = "\
+Examples:
+  p2p dht get-peers INFOHASH --bootstrap router.bittorrent.com:6881,dht.transmissionbt.com:6881
+  p2p dht get-peers INFOHASH --scrape --bootstrap 127.0.0.1:6881
+                                                           How many they are, too";
+
+const SAMPLE: &str = "\
+Examples:
+  p2p dht sample --bootstrap 127.0.0.1:6881                Torrents that are known near a random id
+  p2p dht sample e5f96f6f38320f0f33959cb4d3d656452117aadb --bootstrap 127.0.0.1:6881";
+
+const SERVE: &str = "\
+Examples:
+  p2p dht serve --count 8                                  A network of eight nodes on this machine
+  p2p dht serve --listen 0.0.0.0:6881 --bootstrap router.bittorrent.com:6881 --dir node
+                                                           One node of the Mainline DHT, which keeps its id";
 
 /// Port of a bootstrap node that is named without one: what most BitTorrent programs use.
 const USUAL_PORT: u16 = 6881;
@@ -61,7 +98,7 @@ pub struct Network {
 
 /// A value to be kept.
 #[derive(Args, Debug)]
-#[command(allow_negative_numbers = true)]
+#[command(before_help = PUT, allow_negative_numbers = true)]
 pub struct Put {
     /// The value; - reads it from standard input
     pub text: String,
@@ -83,6 +120,7 @@ pub struct Put {
 
 /// A value to be found.
 #[derive(Args, Debug)]
+#[command(before_help = GET)]
 pub struct Get {
     /// Its key: 40 hexadecimal digits, or the public key of one that can be changed: 64
     pub key: Key,
@@ -95,6 +133,7 @@ pub struct Get {
 
 /// A torrent to be announced.
 #[derive(Args, Debug)]
+#[command(before_help = ANNOUNCE)]
 pub struct Announce {
     /// Which: its info-hash, 40 hexadecimal digits
     #[arg(value_parser = id)]
@@ -110,6 +149,7 @@ pub struct Announce {
 
 /// A torrent to be found.
 #[derive(Args, Debug)]
+#[command(before_help = GET_PEERS)]
 pub struct GetPeers {
     /// Which: its info-hash, 40 hexadecimal digits
     #[arg(value_parser = id)]
@@ -123,6 +163,7 @@ pub struct GetPeers {
 
 /// A look around.
 #[derive(Args, Debug)]
+#[command(before_help = SAMPLE)]
 pub struct Sample {
     /// Near which id [default: any]
     #[arg(value_parser = id)]
@@ -133,6 +174,7 @@ pub struct Sample {
 
 /// Nodes.
 #[derive(Args, Debug)]
+#[command(before_help = SERVE)]
 pub struct Serve {
     /// How many nodes
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -145,7 +187,7 @@ pub struct Serve {
     #[arg(long)]
     pub dir: Option<PathBuf>,
     /// End with the end of standard input
-    #[arg(long)]
+    #[arg(long, env = "P2P_EXIT_ON_EOF", value_parser = FalseyValueParser::new())]
     pub exit_on_eof: bool,
     #[command(flatten)]
     pub network: Network,

@@ -1,10 +1,12 @@
 //! Settings from files: `p2p.toml` in the folder where a command is given, and one of the user's. Above them are a flag and
 //! a variable, below them the default.
 
+use crate::cli::typos::nearest;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,18 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// A typo is that near to what was meant, in letters changed, left out or too many. Guess.
 const NEAR: usize = 3;
+
+/// How our variables begin.
+const PREFIX: &str = "P2P_";
+
+/// A variable that looks like ours and is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Its name.
+    pub name: String,
+    /// The nearest of ours.
+    pub meant: Option<String>,
+}
 
 /// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +141,23 @@ fn keys(command: &Command) -> BTreeMap<String, Arg> {
     keys
 }
 
+/// What the environment says to us by variables that no option has, and what was perhaps meant.
+pub fn strange_variables(command: &Command, names: impl Iterator<Item = OsString>) -> Vec<Stranger> {
+    let known = variables(command);
+    let ours = names.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(PREFIX));
+    let strange = ours.filter(|name| !known.contains(name)).map(|name| {
+        let meant = nearest(&name, known.iter().map(String::as_str), NEAR).map(str::to_owned);
+        Stranger { name, meant }
+    });
+    strange.collect()
+}
+
+/// The variables of all options.
+fn variables(command: &Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(variables)).collect()
+}
+
 fn user_file() -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
@@ -165,9 +196,8 @@ fn parse(text: &str, keys: &BTreeMap<String, Arg>) -> Result<BTreeMap<String, St
 }
 
 fn unknown(key: &str, keys: &BTreeMap<String, Arg>) -> String {
-    let nearest = keys.keys().map(|known| (changes(known, key), known)).min();
-    match nearest.filter(|(changes, _)| *changes <= NEAR) {
-        Some((_, known)) => format!("there is no setting {key}: did you mean {known}?"),
+    match nearest(key, keys.keys().map(String::as_str), NEAR) {
+        Some(known) => format!("there is no setting {key}: did you mean {known}?"),
         None => format!("there is no setting {key}: p2p config show lists them all"),
     }
 }
@@ -197,21 +227,6 @@ fn check(arg: &Arg, value: &str) -> Result<(), String> {
         let reason = text.lines().next().and_then(|line| line.split_once("'--value <value>': "));
         reason.map_or_else(|| format!("{value:?} is no value for it"), |(_, reason)| reason.to_owned())
     })
-}
-
-/// How many letters are to be changed, left out or put in to make one word of the other (Levenshtein 1966).
-fn changes(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (column, wanted) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *wanted);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -279,18 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_no_option_has_is_strange() {
+        let names = ["P2P_UNSET_REPLICA", "P2P_UNSET_SEED", "P2P_DANCE", "PATH"].into_iter().map(OsString::from);
+        let stranger = |name: &str, meant: Option<&str>| Stranger { name: name.into(), meant: meant.map(Into::into) };
+        assert_eq!(
+            strange_variables(&command(), names),
+            [stranger("P2P_UNSET_REPLICA", Some("P2P_UNSET_REPLICAS")), stranger("P2P_DANCE", None)]
+        );
+    }
+
+    #[test]
     fn values_are_checked_as_those_of_options_are() {
         let refused = |text| said(text).map(drop).unwrap_err();
         assert!(refused("replicas = 17").starts_with("replicas: 17 is not in 1..=16"), "{}", refused("replicas = 17"));
         assert!(refused("replicas = 'many'").starts_with("replicas: "));
         assert_eq!(refused("kademlia = 'on'"), "kademlia: say true or false");
-    }
-
-    #[test]
-    fn changes_are_counted_in_letters() {
-        assert_eq!(changes("replicas", "replica"), 1);
-        assert_eq!(changes("fingers", "fnigers"), 2);
-        assert_eq!(changes("", "abc"), 3);
-        assert_eq!(changes("dir", "dir"), 0);
     }
 }

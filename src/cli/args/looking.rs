@@ -1,6 +1,6 @@
 //! The options of commands that look at a network.
 
-use super::client::{Asking, Called};
+use super::client::{Asking, Called, at_least};
 use crate::web::schema::Mode;
 use clap::{Args, ValueEnum};
 
@@ -82,10 +82,15 @@ pub struct Watch {
     /// Only these: peer.silent, peer.dead, file.stored, …; or all of a group: peer, file
     pub kinds: Vec<String>,
     /// Begin with what was told after this number, as far as the peer keeps it
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = from_zero, allow_negative_numbers = true)]
     pub since: Option<u64>,
     #[command(flatten)]
     pub asking: Asking,
+}
+
+/// A whole number.
+fn from_zero(text: &str) -> Result<u64, String> {
+    at_least(0, text)
 }
 
 /// How nearness is measured.

@@ -19,7 +19,7 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcomma
 use clap_complete::Shell;
 use client::{Client, SealKeyFile};
 use dht::Dht;
-use files::{Files, Setting};
+use files::{Files, Setting, Stranger};
 use local::{ConfigTask, Doctor, Up};
 use pages::Page;
 use std::env;
@@ -128,12 +128,20 @@ pub enum Wanted {
     Up(Up),
     /// All settings.
     Config { settings: Vec<Setting>, json: bool },
-    /// An examination of this machine, and why its files of settings cannot be used, if so.
-    Doctor(Doctor, Result<(), String>),
+    /// An examination of this machine.
+    Doctor(Doctor, Environment),
     /// This text, as it is: a script or a page.
     Text(Vec<u8>),
     /// Manual pages, in a folder.
     Man(PathBuf, Vec<Page>),
+}
+
+/// What was found of settings, good or bad.
+pub struct Environment {
+    /// Why the files cannot be used, if so.
+    pub files: Result<(), String>,
+    /// Variables that say nothing, though they look like ours.
+    pub strangers: Vec<Stranger>,
 }
 
 /// How a peer in the foreground can be asked, and how it ends.
@@ -194,7 +202,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Re
             let settings = files.settings(&plain, &matches);
             return Ok(Wanted::Config { settings, json: show.json() });
         }
-        Task::Doctor(doctor) => return Ok(Wanted::Doctor(doctor, readable)),
+        Task::Doctor(doctor) => {
+            let strangers = files::strange_variables(&plain, env::vars_os().map(|(name, _)| name));
+            return Ok(Wanted::Doctor(doctor, Environment { files: readable, strangers }));
+        }
         Task::Completions { shell } => return Ok(Wanted::Text(pages::completions(CommandLine::command(), shell))),
         Task::Man { dir: None } => return Ok(Wanted::Text(pages::first(CommandLine::command()))),
         Task::Man { dir: Some(dir) } => return Ok(Wanted::Man(dir, pages::all(CommandLine::command()))),
@@ -284,6 +295,16 @@ mod tests {
             "p2p init --help",
             "p2p join --help",
             "p2p dht --help",
+            "p2p dht put --help",
+            "p2p dht get --help",
+            "p2p dht announce --help",
+            "p2p dht get-peers --help",
+            "p2p dht sample --help",
+            "p2p dht serve --help",
+            "p2p sim --help",
+            "p2p sim churn --help",
+            "p2p sim week --help",
+            "p2p watch --help",
             "p2p store --help",
             "p2p request --help",
             "p2p rm --help",
@@ -309,16 +330,23 @@ mod tests {
         ] {
             assert!(help(line).starts_with("Examples:"), "{line}");
         }
+        for line in ["p2p init --help", "p2p join --help"] {
+            let (help, task) = (help(line), line.trim_end_matches("--help"));
+            let examples = help.lines().skip(1).take_while(|line| !line.is_empty());
+            let of_others = examples.filter(|line| line.starts_with("  p2p") && !line.contains(task));
+            assert_eq!(of_others.collect::<Vec<_>>(), [""; 0], "{line}");
+        }
     }
 
     #[test]
     fn help_lists_every_option_with_its_variable() {
-        let options = ["kademlia", "k", "alpha", "bits", "eviction", "buckets", "dir", "fingers", "replicas"];
+        let options =
+            ["kademlia", "k", "alpha", "bits", "eviction", "buckets", "dir", "fingers", "replicas", "exit-on-eof"];
         for line in ["p2p init --help", "p2p join --help"] {
             let help = help(line);
             for option in options {
                 assert!(help.contains(&format!("--{option}")), "{line}: {option}");
-                assert!(help.contains(&format!("P2P_{}", option.to_uppercase())), "{line}: {option}");
+                assert!(help.contains(&format!("P2P_{}", option.to_uppercase().replace('-', "_"))), "{line}: {option}");
             }
         }
         let join = help("p2p join --help");

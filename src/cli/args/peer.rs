@@ -2,21 +2,48 @@
 
 use super::dht::timeout;
 use super::kademlia::KademliaOptions;
-use super::{AtEnd, EXAMPLES, Manner};
+use super::{AtEnd, Manner};
 use crate::cli::who::{DEFAULT_PORT, Known, Listen, Where, Who, own_host, place_of};
 use crate::ground::address_id::is_one_hosts;
 use crate::ground::{Contact, Naming};
 use crate::live::{Beginning, Config, Folders, Identity, Kind, Limits, Place, RingTuning};
 use crate::store::scrub::Pace;
 use crate::web::Settings;
+use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+const INIT: &str = "\
+Examples:
+  p2p init 2 4 5 15      Peer 2 of a ring that starts together: its successors are 4 and 5, it pings every 15 s
+  p2p init 4 5 2 15      Peer 4 of the same ring; peer 5 says: p2p init 5 2 4 15
+  p2p init 2 8 2         Peer 2 of a ring of two; peer 8 says: p2p init 8 2 8
+  p2p init 2             A ring of its own, which others join
+  p2p init 2 4@10.0.0.8:12004 5@10.0.0.9:12005 --host 10.0.0.7
+                         Between machines
+  p2p init 2 4 5 15 --kademlia
+                         The same in a Kademlia network
+
+Type at a running peer:  Store FILE   Request NAME   set KEY VALUE   get KEY   Quit";
+
+const JOIN: &str = "\
+Examples:
+  p2p join 15 4          Peer 15 joins the ring that peer 4 is in
+  p2p join 15 4 5        The same, and it pings every 5 s
+  p2p join 15 10.0.0.7:12004 --host 10.0.0.8
+                         Between machines
+  p2p join 15 --remote files.example
+                         By a name, which is looked up again; also from P2P_REMOTE_HOST
+  p2p join --kademlia --remote 10.0.0.7
+                         A peer of a Kademlia network, at port 12000; without --remote it creates one
+
+Type at a running peer:  Store FILE   Request NAME   set KEY VALUE   get KEY   Quit";
+
 #[derive(Args)]
-#[command(before_help = EXAMPLES, allow_negative_numbers = true, override_usage = "p2p init [OPTIONS] <PEER> [<FIRST> <SECOND> [<INTERVAL>]]")]
+#[command(before_help = INIT, allow_negative_numbers = true, override_usage = "p2p init [OPTIONS] <PEER> [<FIRST> <SECOND> [<INTERVAL>]]")]
 /// A peer that starts with others, or alone.
 pub struct Init {
     /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT)
@@ -34,7 +61,7 @@ pub struct Init {
 }
 
 #[derive(Args)]
-#[command(before_help = EXAMPLES, allow_negative_numbers = true)]
+#[command(before_help = JOIN, allow_negative_numbers = true)]
 /// A peer that joins.
 pub struct Join {
     /// The peer's number, 0 to 255 (or HOST:PORT, or N@HOST:PORT); with --kademlia it can do without
@@ -92,7 +119,7 @@ pub struct PeerOptions {
     #[arg(long, env = "P2P_LIMIT_DOWN", value_name = "BYTES", value_parser = rate)]
     limit_down: Option<u64>,
     /// Leave, as with Quit, when standard input ends
-    #[arg(long)]
+    #[arg(long, env = "P2P_EXIT_ON_EOF", value_parser = FalseyValueParser::new())]
     exit_on_eof: bool,
     /// Seconds in which SIGTERM lets it hand over and say goodbye; docker stop kills after 10
     #[arg(long, env = "P2P_LEAVE_WITHIN", value_name = "SECONDS", default_value = "8", value_parser = timeout)]

@@ -28,6 +28,7 @@ mod topology;
 mod variants;
 
 use super::client::signalled;
+use super::speech::{self, say};
 use super::{FAILED, tell};
 use crate::live;
 use crate::web::schema::{Code, Trouble};
@@ -41,7 +42,6 @@ use ours::Kept;
 use progress::Progress;
 use records::Run;
 use std::env;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -301,11 +301,5 @@ fn tell_trouble(trouble: &Trouble) {
 }
 
 fn aside(line: &str) {
-    eprintln!("{}", tell::clean(line));
-}
-
-/// A result. Where nobody reads any more, nothing needs to be said.
-fn say(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    speech::aside(&tell::clean(line));
 }

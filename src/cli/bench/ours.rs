@@ -10,7 +10,7 @@ use super::material::{Image, Text};
 use super::process::{Process, drain, wait_for};
 use crate::cli::client::Wire;
 use crate::web::Plate;
-use crate::web::schema::{GetWish, Object, RequestWish, SetWish, StoreWish, Trouble};
+use crate::web::schema::{GetWish, Object, QuitWish, RequestWish, SetWish, StoreWish, Trouble};
 use hyper::Method;
 use std::env;
 use std::fs::{self, File};
@@ -122,7 +122,7 @@ impl Ours {
 
     /// Lets it hand over and say goodbye, and waits until it is gone.
     pub async fn leave(&mut self) -> Result<(), Trouble> {
-        self.wires[0].ask(Method::POST, "/v1/quit", b"null".to_vec(), |_| ()).await?;
+        self.wires[0].ask(Method::POST, "/v1/quit", json(&QuitWish::default()), |_| ()).await?;
         while self.process.lives() {
             sleep(START_LOOKS).await;
         }

@@ -17,7 +17,7 @@ impl Progress {
     /// Shows that so many things are to be done.
     pub fn bar(&self, what: &str, count: usize) -> Bar {
         let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{msg:<34} {bar:30} {pos}/{len}  {elapsed}");
+        let style = ProgressStyle::with_template("{msg:<34} {bar:30} {pos}/{len}  {per_sec}  {eta} left");
         bar.set_style(style.expect("the template is ours").progress_chars("━╸─"));
         bar.set_message(format!("{}: {what}", self.0));
         bar.enable_steady_tick(TICKS);

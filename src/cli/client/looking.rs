@@ -3,15 +3,20 @@
 use super::bars;
 use super::link::{self, Line, Link};
 use super::show::{self, Files, Holders};
-use super::{called, say};
+use super::{called, key_of, say};
 use crate::cli::args::client::{Asking, Check, Get, History, Quit, Rm, Set};
 use crate::cli::args::looking::{Find, Ping};
+use crate::cli::report::Lacking;
 use crate::cli::tell::escaped;
+use crate::cli::who::Unresolved;
 use crate::cli::{report, sights, who};
 use crate::web::counted;
 use crate::web::schema::looking::{FindWish, PingWish};
-use crate::web::schema::{CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, QuitWish, Seen, SetWish, Trouble};
+use crate::web::schema::{
+    CheckWish, Code, GetWish, Mode, NameWish, Object, Outcome, Phase, QuitWish, Seen, SetWish, Trouble,
+};
 use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
 
 /// Lets nobody find a file any more.
 pub fn remove(rm: &Rm, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
@@ -44,20 +49,53 @@ pub fn check(check: &Check, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> 
     let name = called(&check.file)?.to_string();
     let link = link(&check.asking)?;
     let mut holders = Holders::default();
+    let lacking = if check.repair { Lacking::Awaited } else { Lacking::Advised };
     let wish = CheckWish { name: name.clone(), repair: check.repair };
     if check.repair {
         link::is_to_change();
     }
-    link.post("/v1/check", &wish, |line| {
+    let (begun, mut repairs) = (Instant::now(), Repairs::default());
+    let outcome = link.post("/v1/check", &wish, |line| {
+        if !link.json && line.object.is_some_and(|object| !repairs.is_news(object)) {
+            return;
+        }
         link.show(&line, |object| {
             holders.note(object);
             match object {
-                Object::Checked { wanted, .. } => report::check(link.naming(), &name, &holders.0, *wanted),
+                Object::Checked { wanted, .. } => report::check(link.naming(), &name, &holders.0, *wanted, lacking),
                 Object::Repaired { good, .. } => vec![format!("repaired {name}   {good} good")],
                 _ => Vec::new(),
             }
         });
-    })
+    })?;
+    if check.repair && !link.json && outcome != Outcome::Good {
+        show::aside(&in_vain(begun.elapsed()));
+    }
+    Ok(outcome)
+}
+
+/// How far a repair was when that was told.
+#[derive(Default)]
+struct Repairs(Option<(usize, usize)>);
+
+impl Repairs {
+    /// Whether it says anything that was not said just before.
+    fn is_news(&mut self, object: &Object) -> bool {
+        match object {
+            Object::Phase(Phase::Repairing { good, wanted, .. }) => {
+                self.0.replace((*good, *wanted)) != Some((*good, *wanted))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// What is said of a repair that did not come to its end.
+fn in_vain(waited: Duration) -> String {
+    let seconds = waited.as_secs();
+    format!(
+        "the others were not made within {seconds} s: whoever could keep them is out of reach, or has no room; look again later"
+    )
 }
 
 /// Shows the versions of a file.
@@ -78,8 +116,9 @@ pub fn history(history: &History, link: impl Fn(&Asking) -> Result<Link, Trouble
 }
 
 /// Keeps a value.
-pub fn set(set: &Set, link: &Link) -> Result<Outcome, Trouble> {
-    let wish = SetWish { key: set.key.clone(), value: set.value.clone() };
+pub fn set(set: &Set, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let wish = SetWish { key: key_of(&set.key)?.to_owned(), value: set.value.clone() };
+    let link = link(&set.asking)?;
     link.post("/v1/set", &wish, |line| {
         link.show(&line, |object| match object {
             Object::ValueSet { key, holders } => {
@@ -91,8 +130,10 @@ pub fn set(set: &Set, link: &Link) -> Result<Outcome, Trouble> {
 }
 
 /// Shows a value: to a program as it is.
-pub fn get(get: &Get, link: &Link) -> Result<Outcome, Trouble> {
-    link.post("/v1/get", &GetWish { key: get.key.clone() }, |line| match line.object {
+pub fn get(get: &Get, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    let wish = GetWish { key: key_of(&get.key)?.to_owned() };
+    let link = link(&get.asking)?;
+    link.post("/v1/get", &wish, |line| match line.object {
         Some(Object::Value { value: Some(text), .. }) if !link.json && !io::stdout().is_terminal() => say(text),
         _ => link.show(&line, |object| match object {
             Object::Value { value: Some(text), .. } => vec![escaped(text.as_bytes())],
@@ -133,7 +174,11 @@ pub fn find(find: &Find, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Res
 
 /// Shows how fast somebody answers.
 pub fn ping(ping: &Ping, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
-    let wish = PingWish { peer: who::resolved(&ping.peer).map_err(|reason| Trouble::new(Code::Usage, reason))? };
+    let peer = who::resolved(&ping.peer).map_err(|error| match error {
+        Unresolved::NoPlace(_) => Trouble::new(Code::Usage, error),
+        Unresolved::Unknown(_) => Trouble::new(Code::OutOfReach, error),
+    })?;
+    let wish = PingWish { peer };
     let link = link(&ping.asking)?;
     let mut seen = Vec::new();
     let outcome = link.post("/v1/ping", &wish, |line| link.note(&line, &mut seen))?;
@@ -178,5 +223,19 @@ impl Link {
             // A later peer's: nothing that we could say.
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_is_told_when_it_gets_on() {
+        let phase = |good| Object::Phase(Phase::Repairing { name: "a.pdf".to_owned(), good, wanted: 3 });
+        let mut repairs = Repairs::default();
+        let told = [1, 1, 1, 2, 2, 1].map(|good| repairs.is_news(&phase(good)));
+        assert_eq!(told, [true, false, false, true, false, true]);
+        assert!(in_vain(Duration::from_secs(60)).starts_with("the others were not made within 60 s"));
     }
 }

@@ -15,6 +15,7 @@ mod watching;
 use super::args::client::{Asking, Called, Client};
 use super::repl::INTERRUPTED;
 use super::sights;
+use super::speech;
 use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
 use crate::ground::FileName;
 use crate::live;
@@ -24,7 +25,6 @@ pub use link::{Link, Wire};
 pub use passing::Passing;
 use std::collections::BTreeSet;
 use std::future;
-use std::io::{self, Write as _};
 use std::path::{self, Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::Duration;
@@ -91,8 +91,8 @@ fn perform(client: Client, runtime: &Handle) -> Result<Outcome, Trouble> {
         Client::Ls(ls) => looking::list(&link(&ls.asking)?),
         Client::Check(check) => looking::check(&check, link),
         Client::History(history) => looking::history(&history, link),
-        Client::Set(set) => looking::set(&set, &link(&set.asking)?),
-        Client::Get(get) => looking::get(&get, &link(&get.asking)?),
+        Client::Set(set) => looking::set(&set, link),
+        Client::Get(get) => looking::get(&get, link),
         Client::Status(status) => looking::status(&link(&status.asking)?),
         Client::Ring(ring) => looking::contacts(&link(&ring.asking)?, sights::ring),
         Client::Peers(peers) => looking::contacts(&link(&peers.asking)?, sights::peers),
@@ -177,7 +177,12 @@ fn late(limit: Duration) -> Trouble {
 
 /// A name, checked before anybody is asked.
 fn name_of(text: &str) -> Result<FileName, Trouble> {
-    FileName::parse(text).map_err(|error| Trouble::new(Code::Refused, error))
+    FileName::parse(text).map_err(|error| Trouble::new(Code::Usage, error))
+}
+
+/// The key of a value, checked before anybody is asked.
+fn key_of(text: &str) -> Result<&str, Trouble> {
+    if text.is_empty() { Err(Trouble::new(Code::Usage, "a key has at least one letter")) } else { Ok(text) }
 }
 
 /// How a file is called in the network.
@@ -211,9 +216,8 @@ fn failed(why: impl ToString) -> Trouble {
     Trouble::new(Code::Failed, why)
 }
 
-/// A result. Where nobody reads any more, nothing needs to be said.
+/// A result.
 fn say(line: &str) {
     bars::close();
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    speech::say(line);
 }

@@ -1,6 +1,7 @@
 //! What people read of a reply: results on standard output, all else on standard error.
 
 use super::{bars, say};
+use crate::cli::speech;
 use crate::cli::tell::{clean, size};
 use crate::ground::{Copy, Id, Manifest};
 use crate::web::schema::{FileVersion, Object, Phase, Trouble, Who};
@@ -98,7 +99,7 @@ pub fn results(lines: &[String]) {
 /// Something beside the results.
 pub fn aside(line: &str) {
     bars::close();
-    eprintln!("{}", clean(line));
+    speech::aside(&clean(line));
 }
 
 /// A request came to nothing, but has brought some of its file.

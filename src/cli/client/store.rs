@@ -22,6 +22,7 @@ fn sealed_bytes(len_bytes: u64) -> u64 {
 
 /// Stores files, or standard input.
 pub fn store(store: &Store, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    store.name.as_deref().map(name_of).transpose()?;
     let mut files = Vec::new();
     for path in &store.files {
         // All are looked at before the first is stored.

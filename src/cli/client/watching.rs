@@ -4,16 +4,18 @@ use super::link::{Heard, Link};
 use super::say;
 use crate::cli::args::client::Asking;
 use crate::cli::args::looking::Watch;
+use crate::cli::speech;
 use crate::cli::tell::clean;
 use crate::web::schema::{Code, KINDS, Outcome, Trouble};
 use serde_json::{Map, Value};
 
 /// Shows what happens, until the peer ends.
 pub fn watch(watch: &Watch, link: impl Fn(&Asking) -> Result<Link, Trouble>) -> Result<Outcome, Trouble> {
+    check(&watch.kinds)?;
     let link = link(&watch.asking)?;
     let ended = listen(&link, watch.since, &watch.kinds, |line| {
         say(line);
-        true
+        speech::is_heard()
     });
     match ended? {
         Heard::Enough => Ok(Outcome::Good),
@@ -33,10 +35,7 @@ pub fn listen(
     kinds: &[String],
     mut more: impl FnMut(&str) -> bool,
 ) -> Result<Heard, Trouble> {
-    if let Some(unknown) = kinds.iter().find(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
-        let message = format!("nothing that happens is called {unknown}");
-        return Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))));
-    }
+    check(kinds)?;
     let route = since.map_or("/v1/events".to_owned(), |since| format!("/v1/events?since={since}"));
     link.listen(&route, |line| {
         // What is no data keeps the connection open (server-sent events).
@@ -47,6 +46,17 @@ pub fn listen(
             _ => true,
         }
     })
+}
+
+/// Fails where nothing that happens is of such a kind.
+fn check(kinds: &[String]) -> Result<(), Trouble> {
+    match kinds.iter().find(|kind| !KINDS.iter().any(|known| is_of(known, kind))) {
+        Some(unknown) => {
+            let message = format!("nothing that happens is called {unknown}");
+            Err(Trouble::new(Code::Usage, message).hint(format!("the kinds are {}", KINDS.join(", "))))
+        }
+        None => Ok(()),
+    }
 }
 
 /// By its kind, or the group that this belongs to.

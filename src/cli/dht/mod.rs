@@ -3,6 +3,7 @@
 mod serve;
 
 use super::args::dht::{Announce, Dht, Get, GetPeers, Key, Network, Put, Sample};
+use super::speech;
 use super::tell::shown_value;
 use super::{FAILED, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT};
 use crate::ground::item::{as_text, text_value};
@@ -10,7 +11,7 @@ use crate::ground::{Id, Item, Secret};
 use crate::live::{self, Bound, Node, Setup};
 use crate::peer::{Answer, Command, Publication, Sought};
 use serde_json::{Value, json};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use tokio::time::timeout;
@@ -53,10 +54,10 @@ pub fn run(dht: Dht) -> ExitCode {
         Ok(outcome) => {
             let line = if network.json { outcome.object.to_string() } else { outcome.line };
             if !line.is_empty() {
-                print(&line);
+                speech::say(&line);
             }
             if let Some(aside) = outcome.aside.filter(|_| !network.json) {
-                eprintln!("{aside}");
+                speech::aside(&aside);
             }
             ExitCode::from(outcome.exit)
         }
@@ -239,9 +240,9 @@ impl Trouble {
 
     fn tell(&self, json: bool) -> ExitCode {
         if json {
-            print(&json!({ "event": "error", "code": self.code, "message": self.message }).to_string());
+            speech::say(&json!({ "event": "error", "code": self.code, "message": self.message }).to_string());
         } else {
-            eprintln!("{}", self.message);
+            speech::aside(&self.message);
         }
         ExitCode::from(self.exit)
     }
@@ -249,12 +250,6 @@ impl Trouble {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Where nobody reads any more, nothing needs to be said.
-fn print(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 #[cfg(test)]

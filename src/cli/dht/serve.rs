@@ -2,7 +2,8 @@
 
 use super::super::args::dht::Serve;
 use super::super::repl::INTERRUPTED;
-use super::{Trouble, own_addrs, print};
+use super::{Trouble, own_addrs};
+use crate::cli::speech;
 use crate::ground::Id;
 use crate::live::{self, Bound, Node, Setup};
 use serde_json::json;
@@ -214,8 +215,8 @@ async fn start_one(Start { bound, setup, patience }: Start) -> (Option<Node>, St
 
 fn say(json: bool, addr: SocketAddr, id: Id) {
     match json {
-        true => print(&json!({ "event": "serving", "addr": addr.to_string(), "id": id.to_string() }).to_string()),
-        false => print(&format!("Serving at {addr} as {id}")),
+        true => speech::say(&json!({ "event": "serving", "addr": addr.to_string(), "id": id.to_string() }).to_string()),
+        false => speech::say(&format!("Serving at {addr} as {id}")),
     }
 }
 

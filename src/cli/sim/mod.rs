@@ -4,7 +4,6 @@ mod story;
 mod tables;
 
 use clap::{Args, Subcommand};
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -43,10 +42,4 @@ pub fn run(sim: Sim) -> ExitCode {
         Some(Scenario::Week(week)) => story::run(&week.story()),
         Some(Scenario::Table(name)) => tables::run(name),
     }
-}
-
-/// Where nobody reads any more, nothing needs to be said.
-fn print(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -1,7 +1,7 @@
 //! A made-up network lives, and is summed up.
 
 use super::super::{FAILED, INTERRUPTED};
-use super::print;
+use crate::cli::speech::{self, say};
 use crate::live::Tuning;
 use crate::sim::story::{Event, Report, Summary};
 use crate::sim::{BadChurn, Churn, Delay, Departure, Sessions, Story, Weather};
@@ -79,8 +79,14 @@ pub struct StoryArgs {
     csv: bool,
 }
 
+const WEEK: &str = "\
+Examples:
+  p2p sim week                     Tells each hour, and sums up
+  p2p sim week --overlay ring --seed 7 --json";
+
 /// A week of coming and going.
 #[derive(Args, Debug)]
+#[command(before_help = WEEK)]
 pub struct Week {
     /// Decides everything that chance decides
     #[arg(long, default_value = "1")]
@@ -136,12 +142,12 @@ pub fn run(args: &StoryArgs) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     let asked_to_stop = Arc::clone(&stop);
     if let Err(error) = ctrlc::set_handler(move || asked_to_stop.store(true, Ordering::Relaxed)) {
-        eprintln!("Ctrl-C will end this without a summary: {error}");
+        speech::aside(&format!("Ctrl-C will end this without a summary: {error}"));
     }
     let begun = Instant::now();
     match (args.json, args.csv) {
-        (false, false) => print("  time  members  joined   gone  ring    stored        found           B/s a peer"),
-        (false, true) => print(
+        (false, false) => say("  time  members  joined   gone  ring    stored        found           B/s a peer"),
+        (false, true) => say(
             "time_s,members,joined,gone,closed,stores,stored,requests,found,bytes_per_peer_second,repair_bytes_per_peer_second",
         ),
         (true, _) => {}
@@ -152,17 +158,17 @@ pub fn run(args: &StoryArgs) -> ExitCode {
         let told = args.minutes <= TOLD_BY_THE_MINUTE || minutes % 60 == 0;
         match (args.json, args.csv) {
             _ if !told => {}
-            (true, _) => print(&json!({ "event": "minute", "report": as_json(report) }).to_string()),
-            (_, true) => print(&as_csv(report)),
-            _ => print(&as_row(args, report)),
+            (true, _) => say(&json!({ "event": "minute", "report": as_json(report) }).to_string()),
+            (_, true) => say(&as_csv(report)),
+            _ => say(&as_row(args, report)),
         }
         !stop.load(Ordering::Relaxed)
     });
     let took = begun.elapsed();
     match (args.json, args.csv) {
-        (true, _) => print(&summary_json(args, &summary, took).to_string()),
+        (true, _) => say(&summary_json(args, &summary, took).to_string()),
         (_, true) => {}
-        _ => summary_lines(args, &summary, took).iter().for_each(|line| print(line)),
+        _ => summary_lines(args, &summary, took).iter().for_each(|line| say(line)),
     }
     match () {
         () if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),

@@ -1,7 +1,7 @@
 //! The tables of papers: computed on all cores, printed line by line, each as soon as those above it are there.
 
 use super::super::{FAILED, INTERRUPTED};
-use super::print;
+use crate::cli::speech::{self, say};
 use crate::sim::tables::{Aim, Cell, Computed, Line, Name, Order, Table, table};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -41,8 +41,15 @@ pub enum TableName {
     Hostile(TableArgs),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  p2p sim path-length                  A table of its own, as the paper has it; others: p2p sim --help
+  p2p sim churn --effort 0.1           Ten times faster, and less exact
+  p2p sim hostile --csv >hostile.csv   To be drawn: p2p plot hostile.csv";
+
 /// How it is computed and shown.
 #[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
 pub struct TableArgs {
     /// Decides everything that chance decides
     #[arg(long, default_value = "1")]
@@ -92,11 +99,11 @@ pub fn run(name: TableName) -> ExitCode {
     // What stands there stays; nothing else is worth waiting for.
     let interrupted = || {
         clear_progress();
-        eprintln!("interrupted: the lines above are complete");
+        speech::aside("interrupted: the lines above are complete");
         process::exit(INTERRUPTED.into());
     };
     if let Err(error) = ctrlc::set_handler(interrupted) {
-        eprintln!("Ctrl-C will end this without a word: {error}");
+        speech::aside(&format!("Ctrl-C will end this without a word: {error}"));
     }
     let Table { title, source, columns, words, lines } = table(name, Order { seed: args.seed, effort: args.effort });
     let begun = Instant::now();
@@ -184,24 +191,24 @@ impl Printer {
     fn begin(&mut self, title: &str, source: &str) {
         match self.form {
             Form::Text => {
-                print(title);
-                print(source);
-                print("");
-                print(&self.row(self.columns.iter().map(|column| (*column).to_owned())));
+                say(title);
+                say(source);
+                say("");
+                say(&self.row(self.columns.iter().map(|column| (*column).to_owned())));
             }
-            Form::Csv => print(&csv_row(self.columns.iter().map(|column| (*column).to_owned()))),
-            Form::Json => print(&json!({ "event": "table", "title": title, "source": source }).to_string()),
+            Form::Csv => say(&csv_row(self.columns.iter().map(|column| (*column).to_owned()))),
+            Form::Json => say(&json!({ "event": "table", "title": title, "source": source }).to_string()),
         }
     }
 
     fn line(&self, label: &str, cells: &[Cell]) {
         match self.form {
-            Form::Text => print(&self.row(cells.iter().map(Cell::to_string))),
-            Form::Csv => print(&csv_row(cells.iter().map(csv_cell))),
+            Form::Text => say(&self.row(cells.iter().map(Cell::to_string))),
+            Form::Csv => say(&csv_row(cells.iter().map(csv_cell))),
             Form::Json => {
                 let named = self.columns.iter().zip(cells).map(|(column, cell)| ((*column).to_owned(), as_json(cell)));
                 let cells: Map<String, Value> = named.collect();
-                print(&json!({ "event": "line", "label": label, "cells": cells }).to_string());
+                say(&json!({ "event": "line", "label": label, "cells": cells }).to_string());
             }
         }
     }
@@ -209,17 +216,17 @@ impl Printer {
     fn end(&self, aims: &[Aim], seed: u64, took_s: f64) {
         match self.form {
             Form::Text => {
-                print("");
+                say("");
                 for aim in aims {
-                    print(&format!("{}  {}", if aim.reached { "reached" } else { "MISSED " }, aim.what));
+                    say(&format!("{}  {}", if aim.reached { "reached" } else { "MISSED " }, aim.what));
                 }
-                print(&format!("seed {seed}, {took_s:.1} s"));
+                say(&format!("seed {seed}, {took_s:.1} s"));
             }
             Form::Csv => {}
             Form::Json => {
                 let aims: Vec<Value> =
                     aims.iter().map(|aim| json!({ "aim": aim.what, "reached": aim.reached })).collect();
-                print(&json!({ "event": "done", "seed": seed, "took_s": took_s, "aims": aims }).to_string());
+                say(&json!({ "event": "done", "seed": seed, "took_s": took_s, "aims": aims }).to_string());
             }
         }
     }
