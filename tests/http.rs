@@ -247,6 +247,27 @@ fn what_is_not_there_is_told_from_what_cannot_be_reached() {
 }
 
 #[test]
+fn what_fails_before_anything_else_is_told_has_its_status() {
+    let network = Network::three();
+    let door = network.door(4);
+    let not_set = door.post("/v1/get", serde_json::json!({ "key": "motto" }));
+    assert!(not_set.status == 404 && not_set.text().contains("motto is not set"), "{}", not_set.text());
+    let misspelt = door.post("/v1/check", serde_json::json!({ "name": "a", "repiar": true }));
+    assert!(misspelt.status == 400 && misspelt.text().contains("repiar"), "{}", misspelt.text());
+
+    // Nobody is there whom it could join.
+    let base_port = network.ring.lab.base_port;
+    let joining = network.spawn(&format!("join 9 127.0.0.1:{}", base_port + 200), |_| {});
+    let door = Door::of(&joining);
+    for not_yet in
+        [door.get("/f/x"), door.get("/v1/files"), door.post("/v1/get", serde_json::json!({ "key": "motto" }))]
+    {
+        assert!(not_yet.status == 503 && not_yet.text().contains("has not joined yet"), "{}", not_yet.text());
+        assert!(!not_yet.header("retry-after").is_empty());
+    }
+}
+
+#[test]
 fn wrong_requests_are_refused_each_for_its_own_reason() {
     let network = Network::one();
     let door = network.door(4);

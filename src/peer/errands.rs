@@ -85,7 +85,7 @@ impl Peer {
 
     pub(super) fn start_errand(&mut self, now: Moment, ticket: Ticket, name: FileName, goal: Goal) {
         if let Some(reason) = self.unready() {
-            return self.answer(ticket, Answer::Failed { name, reason: reason.to_owned() });
+            return self.answer(ticket, Answer::Unable(reason.to_owned()));
         }
         if self.errands.len() >= MAX_ERRANDS {
             let reason = format!("{MAX_ERRANDS} stores and requests are under way: wait for one to end");

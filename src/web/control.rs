@@ -4,7 +4,7 @@ use super::answers::{self, Subject};
 use super::fetches::Fetches;
 use super::moving::Moving;
 use super::replies::{refuse, reply};
-use super::schema::{Object, Phase, Plate};
+use super::schema::{Object, Phase, Plate, Trouble};
 use super::told::Told;
 use super::verdict::{self, Verdict, verdict};
 use crate::ground::Naming;
@@ -15,10 +15,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use http_body_util::channel::{Channel, Sender};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::slice;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot};
 use tokio::task;
 use tokio::time::{Instant, sleep};
 
@@ -76,17 +77,29 @@ impl Control {
 /// The lines of one reply. An error: whoever asked is gone.
 pub struct Lines {
     sender: tokio::sync::Mutex<Sender<Bytes>>,
+    /// Who waits for the first of them, to choose the status by it.
+    first: Mutex<Option<oneshot::Sender<Option<Trouble>>>>,
     _turn: OwnedSemaphorePermit,
 }
 
 impl Lines {
     /// Tells something.
     pub async fn tell(&self, object: &Object) -> Result<(), ()> {
-        self.sender.lock().await.send_data(Bytes::from(object.line())).await.map_err(|_| ())
+        self.tell_all(slice::from_ref(object)).await
     }
 
     /// Tells several, with few writes.
     async fn tell_all(&self, objects: &[Object]) -> Result<(), ()> {
+        if let Some(object) = objects.first()
+            && let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            let trouble = match object {
+                Object::Error(trouble) => Some(trouble.clone()),
+                _ => None,
+            };
+            // Whoever asked may be gone.
+            let _ = first.send(trouble);
+        }
         for some in objects.chunks(OBJECTS_A_WRITE) {
             let text: String = some.iter().map(Object::line).collect();
             self.sender.lock().await.send_data(Bytes::from(text)).await.map_err(|_| ())?;
@@ -126,12 +139,12 @@ fn phases(control: &Control, subject: &Subject, events: &mut broadcast::Receiver
 
 impl Control {
     /// Tells what happens to a file under way, and the answer.
-    pub fn follow(self: &Arc<Self>, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
-        self.follow_while(Waiting::default(), subject, begun)
+    pub async fn follow(self: &Arc<Self>, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
+        self.follow_while(Waiting::default(), subject, begun).await
     }
 
     /// The same, where whoever asked waits only as long as their connection lasts.
-    pub fn follow_while(
+    pub async fn follow_while(
         self: &Arc<Self>,
         waiting: Waiting,
         subject: Subject,
@@ -159,10 +172,11 @@ impl Control {
                 }
             }
         })
+        .await
     }
 
     /// Looks again and again until there are as many good copies as wanted, or it takes too long.
-    pub fn repair(self: &Arc<Self>, name: String, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
+    pub async fn repair(self: &Arc<Self>, name: String, subject: Subject, begun: Result<Reply, Unheard>) -> Response {
         self.stream(begun, |control, mut reply, lines| async move {
             let (begun, mut lacked) = (Instant::now(), false);
             loop {
@@ -203,10 +217,12 @@ impl Control {
                 };
             }
         })
+        .await
     }
 
-    /// A reply that goes on while `work` does, unless nothing was begun.
-    pub fn stream<W: Future<Output = ()> + Send + 'static>(
+    /// A reply that goes on while `work` does, unless nothing was begun. Where the first line is an error already, it has the
+    /// status that says so; what goes wrong later is the last line of a success.
+    pub async fn stream<W: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         begun: Result<Reply, Unheard>,
         work: impl FnOnce(Arc<Control>, Reply, Lines) -> W,
@@ -218,9 +234,14 @@ impl Control {
             Err(error) => refuse(answers::unheard(error)),
             Ok(begun) => {
                 let (sender, body) = Channel::<Bytes, Infallible>::new(WAITING_LINES);
-                let lines = Lines { sender: tokio::sync::Mutex::new(sender), _turn: turn };
+                let (first, told) = oneshot::channel();
+                let first = Mutex::new(Some(first));
+                let lines = Lines { sender: tokio::sync::Mutex::new(sender), first, _turn: turn };
                 task::spawn(work(self.clone(), begun, lines));
-                reply(StatusCode::OK, Body::new(body))
+                match told.await {
+                    Ok(Some(trouble)) => refuse(trouble),
+                    Ok(None) | Err(_) => reply(StatusCode::OK, Body::new(body)),
+                }
             }
         }
     }

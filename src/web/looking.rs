@@ -19,15 +19,15 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn contacts(State(control): Shared) -> Response {
-    control.follow(Subject::default(), control.host.contacts())
+    control.follow(Subject::default(), control.host.contacts()).await
 }
 
 async fn ping(State(control): Shared, Wished(PingWish { peer }): Wished<PingWish>) -> Response {
-    control.follow(Subject::default(), control.host.ping(whom(&peer)))
+    control.follow(Subject::default(), control.host.ping(whom(&peer))).await
 }
 
 async fn find(State(control): Shared, Wished(FindWish { name, mode }): Wished<FindWish>) -> Response {
-    control.follow(about_file(&name), control.host.trace(&name, mode.map(Ruler::from)))
+    control.follow(about_file(&name), control.host.trace(&name, mode.map(Ruler::from))).await
 }
 
 /// Whom somebody means: an address with its port, or else a peer by what people call it.

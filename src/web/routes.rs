@@ -117,7 +117,7 @@ async fn status(State(control): Shared) -> Response {
 
 async fn list(State(control): Shared) -> Response {
     let begun = control.host.list();
-    control.follow(Subject::default(), begun)
+    control.follow(Subject::default(), begun).await
 }
 
 async fn store(State(control): Shared, Wished(wish): Wished<StoreWish>) -> Response {
@@ -129,7 +129,7 @@ async fn store(State(control): Shared, Wished(wish): Wished<StoreWish>) -> Respo
         return refuse(Trouble::new(Code::Usage, "ttl_s is a number of seconds, at least 1"));
     }
     let begun = control.host.store_as(&path, &wish.name, wish.ttl_s.map(Duration::from_secs));
-    control.follow(about_file(&wish.name), begun)
+    control.follow(about_file(&wish.name), begun).await
 }
 
 async fn request(State(control): Shared, Wished(wish): Wished<RequestWish>) -> Response {
@@ -139,42 +139,44 @@ async fn request(State(control): Shared, Wished(wish): Wished<RequestWish>) -> R
     };
     let waiting = Waiting::default();
     let begun = control.host.request_to(&wish.name, wish.version, path, waiting.interest());
-    control.follow_while(waiting, Subject { path: wish.path, ..about_file(&wish.name) }, begun)
+    control.follow_while(waiting, Subject { path: wish.path, ..about_file(&wish.name) }, begun).await
 }
 
 async fn remove(State(control): Shared, Wished(NameWish { name }): Wished<NameWish>) -> Response {
-    control.follow(about_file(&name), control.host.remove(&name))
+    control.follow(about_file(&name), control.host.remove(&name)).await
 }
 
 async fn history(State(control): Shared, Wished(NameWish { name }): Wished<NameWish>) -> Response {
-    control.follow(about_file(&name), control.host.inspect(&name, false, false))
+    control.follow(about_file(&name), control.host.inspect(&name, false, false)).await
 }
 
 async fn check(State(control): Shared, Wished(CheckWish { name, repair }): Wished<CheckWish>) -> Response {
     let subject = Subject { judged: true, ..about_file(&name) };
     let begun = control.host.inspect(&name, true, repair);
-    if repair { control.repair(name, subject, begun) } else { control.follow(subject, begun) }
+    if repair { control.repair(name, subject, begun).await } else { control.follow(subject, begun).await }
 }
 
 async fn set(State(control): Shared, Wished(SetWish { key, value }): Wished<SetWish>) -> Response {
     let begun = control.host.set(&key, value.as_bytes());
-    control.follow(Subject { key, ..Subject::default() }, begun)
+    control.follow(Subject { key, ..Subject::default() }, begun).await
 }
 
 async fn get_value(State(control): Shared, Wished(GetWish { key }): Wished<GetWish>) -> Response {
     let begun = control.host.get(&key);
-    control.follow(Subject { key, ..Subject::default() }, begun)
+    control.follow(Subject { key, ..Subject::default() }, begun).await
 }
 
 async fn quit(State(control): Shared, Wished(QuitWish { abrupt }): Wished<QuitWish>) -> Response {
     if abrupt {
-        return control.follow(Subject::default(), control.host.vanish());
+        return control.follow(Subject::default(), control.host.vanish()).await;
     }
     let begun = control.host.leave();
-    control.stream(begun, |_, reply, lines| async move {
-        let _ = lines.tell(&Object::Phase(Phase::Leaving)).await;
-        lines.answer(Naming::Numbered, &Subject::default(), reply.await).await;
-    })
+    control
+        .stream(begun, |_, reply, lines| async move {
+            let _ = lines.tell(&Object::Phase(Phase::Leaving)).await;
+            lines.answer(Naming::Numbered, &Subject::default(), reply.await).await;
+        })
+        .await
 }
 
 pub fn about_file(name: &str) -> Subject {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// `POST /v1/ping`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PingWish {
     /// A peer's number or name, or `ADDRESS:PORT`.
     pub peer: String,
@@ -16,6 +17,7 @@ pub struct PingWish {
 
 /// `POST /v1/find`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FindWish {
     /// The file's name.
     pub name: String,

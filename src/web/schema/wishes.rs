@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `POST /v1/store`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoreWish {
     /// The file, by its absolute path.
     pub path: String,
@@ -16,6 +17,7 @@ pub struct StoreWish {
 
 /// `POST /v1/request`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RequestWish {
     /// The file's name.
     pub name: String,
@@ -28,6 +30,7 @@ pub struct RequestWish {
 
 /// `POST /v1/rm` and `/v1/history`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NameWish {
     /// The file's name.
     pub name: String,
@@ -35,6 +38,7 @@ pub struct NameWish {
 
 /// `POST /v1/check`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CheckWish {
     /// The file's name.
     pub name: String,
@@ -45,6 +49,7 @@ pub struct CheckWish {
 
 /// `POST /v1/set`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SetWish {
     /// The key.
     pub key: String,
@@ -54,6 +59,7 @@ pub struct SetWish {
 
 /// `POST /v1/get`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GetWish {
     /// The key.
     pub key: String,
@@ -61,6 +67,7 @@ pub struct GetWish {
 
 /// `POST /v1/quit`; no body is the same as an empty object.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct QuitWish {
     /// Vanish at once and tell nobody, instead of handing over and saying goodbye.
     #[serde(default)]
