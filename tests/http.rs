@@ -248,7 +248,7 @@ fn what_is_not_there_is_told_from_what_cannot_be_reached() {
 
 #[test]
 fn what_fails_before_anything_else_is_told_has_its_status() {
-    let network = Network::three();
+    let network = Network::one();
     let door = network.door(4);
     let not_set = door.post("/v1/get", serde_json::json!({ "key": "motto" }));
     assert!(not_set.status == 404 && not_set.text().contains("motto is not set"), "{}", not_set.text());

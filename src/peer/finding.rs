@@ -144,7 +144,11 @@ impl Peer {
             _ if asked > 0 && walk.heard.is_empty() => {
                 Answer::Unable("nobody answers: the network is out of reach".to_owned())
             }
-            Finding::Value { best: None, .. } => Answer::NoValue { asked },
+            Finding::Value { best: None, .. } => {
+                // Who is alone and keeps values is everybody who could have it.
+                let alone = !self.read_only && self.overlay.contacts().is_empty();
+                Answer::NoValue { asked: asked.max(usize::from(alone)) }
+            }
             Finding::Peers { scrape, peers, .. } => {
                 let scrape = scrape.map(|scrape| (scrape.seeds.estimate(), scrape.peers.estimate()));
                 Answer::Peers { peers: peers.into_iter().collect(), scrape, asked }

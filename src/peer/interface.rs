@@ -398,7 +398,7 @@ pub enum Answer {
     Found(Item),
     /// Everybody responsible was asked: there is no such value.
     NoValue {
-        /// How many peers were asked.
+        /// How many peers were asked; one, if there is only ourselves.
         asked: usize,
     },
     /// These know now that the torrent can be had here.
