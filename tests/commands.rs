@@ -336,6 +336,24 @@ fn copies_that_are_all_damaged_make_a_whole_one_and_no_look_destroys_what_is_lef
 }
 
 #[test]
+fn a_damaged_version_is_repaired_beside_a_good_one_and_by_who_leaves() {
+    let mut network = Network::of(&["init 2 4 2 1", "init 4 2 4 1"]);
+    network.store("report.pdf", &noise(90_000, 1));
+    network.store("report.pdf", &noise(100_000, 2));
+    network.damage(4, 100_000);
+    network.p2p(&["check", "report.pdf"]).with(5);
+    let repaired = network.p2p(&["check", "report.pdf", "--repair"]);
+    assert!(repaired.code == 0 && repaired.out.ends_with("2 of 2 copies good\n"), "{repaired:?}");
+
+    network.damage(4, 100_000);
+    network.p2p(&["check", "report.pdf"]).with(5);
+    network.p2p(&["quit", "--peer", "2"]).with(0);
+    network.ring.take(2).exit(SOON);
+    network.p2p(&["request", "report.pdf", "-o", "copy"]).with(0);
+    assert!(network.read("copy") == noise(100_000, 2));
+}
+
+#[test]
 fn fewer_copies_than_wanted_are_told_apart_from_damage() {
     let network = Network::of(&["init 2 4 5 1", "init 4 5 9 1", "init 5 9 2 1", "init 9 2 4 1"]);
     network.store("4103", b"a few words");
@@ -492,8 +510,10 @@ fn a_peer_that_quits_says_goodbye_and_one_that_vanishes_does_not() {
 fn a_peer_leaves_soon_though_nobody_takes_what_it_has_and_brings_it_back() {
     let mut network = Network::of(&["init 2 4 5 1", "init 4 5 2 1 --quota 1M", "init 5 2 4 1 --quota 1M"]);
     let bytes = noise(3_000_000, 1);
-    let stored = network.run(network.command(&["store", "-", "--name", "large", "--peer", "2"]), Some(&bytes));
-    assert_eq!(stored.code, 6, "{stored:?}");
+    for version in [noise(2_000_000, 2), bytes.clone()] {
+        let stored = network.run(network.command(&["store", "-", "--name", "large", "--peer", "2"]), Some(&version));
+        assert_eq!(stored.code, 6, "{stored:?}");
+    }
     network.p2p(&["quit", "--peer", "2"]).with(0);
     let left = network.ring.take(2);
     assert_eq!(left.exit(SOON).code(), Some(0));

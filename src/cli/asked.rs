@@ -54,6 +54,10 @@ impl Asked {
             {
                 tell::lines_of_repair(naming, event)
             }
+            Event::Answer { answer: Answer::NotFound { name, .. } | Answer::Failed { name, .. }, .. } => {
+                self.open().repairs.remove(name.as_str());
+                tell::lines(naming, event)
+            }
             Event::News(_) | Event::Answer { .. } => tell::lines(naming, event),
         }
     }

@@ -72,10 +72,10 @@ impl Phrase {
                 let value = match (option.value, value) {
                     (None, None) => String::new(),
                     (None, Some(_)) => return Err(BadPhrase::Valued(option.long)),
-                    (Some(_), Some(value)) => value.to_owned(),
-                    (Some(example), None) => {
-                        let next = pieces.next().filter(|piece| !piece.text.is_empty());
-                        next.ok_or(BadPhrase::Valueless { option: option.long, example })?.text
+                    (Some(example), value) => {
+                        let value = value.map(str::to_owned).or_else(|| pieces.next().map(|piece| piece.text));
+                        let value = value.filter(|value| !value.is_empty());
+                        value.ok_or(BadPhrase::Valueless { option: option.long, example })?
                     }
                 };
                 phrase.options.push((option.long, value));
@@ -189,6 +189,15 @@ fn plain(text: &str) -> (String, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_never_empty() {
+        let output = [Choice { long: "--output", short: Some("-o"), value: Some("copy.pdf") }];
+        for rest in ["4103 --output=", "4103 --output ''", "4103 -o \"\"", "4103 -o"] {
+            let read = Phrase::read("request", rest, &output);
+            assert_eq!(read, Err(BadPhrase::Valueless { option: "--output", example: "copy.pdf" }), "{rest}");
+        }
+    }
 
     const AS: Choice = Choice { long: "--as", short: None, value: Some("kademlia") };
     const OUTPUT: Choice = Choice { long: "--output", short: Some("-o"), value: Some("copy.pdf") };

@@ -103,7 +103,9 @@ pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate
                 continue;
             }
         };
+        // Who sits there is told to try again, and can go on typing.
         if word.is_for_members()
+            && !keyboard.is_attended()
             && let Some(joined) = joined.take()
             && !runtime.block_on(joined).unwrap_or(false)
         {

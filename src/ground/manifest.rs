@@ -145,6 +145,9 @@ pub enum Health {
     },
 }
 
+/// What the other side says in [`MoveError::Refused`] that would take it later.
+pub const BUSY: &str = "it is busy: try again later";
+
 /// Why bytes did not arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MoveError {

@@ -18,7 +18,7 @@ pub mod versions;
 pub use bloom::Bloom;
 pub use id::Id;
 pub use item::{BadItem, Item, Secret, Signed};
-pub use manifest::{Content, Copy, Health, Holding, Link, Manifest, MoveError};
+pub use manifest::{BUSY, Content, Copy, Health, Holding, Link, Manifest, MoveError};
 pub use naming::{FileName, Naming};
 pub use random::Chance;
 pub use time::Moment;

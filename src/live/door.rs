@@ -2,6 +2,7 @@
 
 use super::hands::{Hands, Happening, block, turn};
 use super::lines::{SILENCE, patient};
+use crate::ground::BUSY;
 use crate::peer::News;
 use crate::transfer::frame::{self, BadFrame, LEN_PREFIX};
 use crate::transfer::{self, Get, Put, Question};
@@ -49,7 +50,7 @@ pub async fn keep(listener: TcpListener, hands: Arc<Hands>) {
 async fn serve(mut stream: TcpStream, ip: IpAddr, hands: Arc<Hands>) {
     while let Ok(question) = timeout(SILENCE, read_question(&mut stream)).await {
         let Ok(turn) = timeout(QUEUE, turn(&hands.incoming)).await else {
-            return refuse(&mut stream, "it is busy: try again later").await;
+            return refuse(&mut stream, BUSY).await;
         };
         let Ok(mut line) = stream.into_std() else { return };
         if line.set_nonblocking(false).and_then(|()| patient(&line)).is_err() {

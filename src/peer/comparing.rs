@@ -4,6 +4,7 @@
 //! are split into parts, and these are compared, down to those that differ (after Merkle trees; here the tree is made
 //! anew for each pair, because who shares what changes with the network).
 
+use super::shelf::Note;
 use super::*;
 use crate::ground::Holding;
 use crate::ground::krpc::{self, MAX_FILES, Range};
@@ -103,14 +104,14 @@ impl Peer {
     /// What we hold of the files asked about: the versions themselves, then others of the same names, as many as fit.
     pub(super) fn answer_holds(&self, asked: &[Holding]) -> krpc::Answer {
         // Who looks for a file takes good parts of bad copies too; a keeper that compares is to bring good ones.
-        let is_told = |file: &Holding| file.is_any() || self.shelf.get(file).is_none_or(|(_, note)| !note.damaged);
-        let asked: Vec<&Holding> = asked.iter().filter(|file| is_told(file)).collect();
-        let same = |file: &&Holding| self.shelf.get(file).map(|(manifest, _)| manifest.holding());
+        let anyhow: BTreeSet<Id> = asked.iter().filter(|file| file.is_any()).map(|file| file.key).collect();
+        let is_told = |(manifest, note): &&(Manifest, Note)| !note.damaged || anyhow.contains(&manifest.name.key());
+        let same = |file: &Holding| self.shelf.get(file).filter(is_told).map(|(manifest, _)| manifest.holding());
         let mut files: Vec<Holding> = asked.iter().filter_map(same).collect();
         let (mut bests, mut others) = (Vec::new(), Vec::new());
         let keys: BTreeSet<Id> = asked.iter().map(|file| file.key).collect();
         for key in keys {
-            let mut versions = self.shelf.versions(key).map(|(manifest, _)| manifest.holding());
+            let mut versions = self.shelf.versions(key).filter(is_told).map(|(manifest, _)| manifest.holding());
             bests.extend(versions.next());
             others.extend(versions);
         }

@@ -8,7 +8,7 @@
 
 use super::comparing::Comparing;
 use super::*;
-use crate::ground::Holding;
+use crate::ground::{BUSY, Holding};
 
 /// Time from a change in the neighbourhood to the first offers: changes come in bursts.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -301,13 +301,22 @@ impl Peer {
         match outcome {
             Ok(()) | Err(MoveError::Outdated(_)) => self.confirmed(now, to.id, file),
             Err(error) => {
-                match error {
-                    MoveError::Unreachable(_) => self.verify_known(now, to),
-                    _ if self.leaving.is_some() => drop(self.handover.refused.insert((to.id, file.key))),
-                    _ => {}
+                let is_damaged = self.shelf.get(file).is_some_and(|(_, note)| note.damaged);
+                let is_final = match error {
+                    MoveError::Unreachable(_) => {
+                        self.verify_known(now, to);
+                        false
+                    }
+                    MoveError::Refused(reason) => reason != BUSY,
+                    // On its way, if our copy is good.
+                    MoveError::Damaged => is_damaged,
+                    MoveError::Missing | MoveError::Local(_) => true,
+                    MoveError::Outdated(_) => unreachable!("that is as good as taken"),
+                };
+                if is_final && self.leaving.is_some() {
+                    self.handover.refused.insert((to.id, file.key));
                 }
                 // What is damaged here is given for the sake of what is not; there is nothing new to give soon.
-                let is_damaged = self.shelf.get(file).is_some_and(|(_, note)| note.damaged);
                 let retry = if is_damaged { RECHECK_EVERY } else { self.retry() };
                 self.handover.agenda.insert((now + retry, file.key));
             }

@@ -32,6 +32,11 @@ struct Goodbye {
     waiting: BTreeSet<Contact>,
 }
 
+/// How many files these are versions of.
+fn names<'m>(versions: impl Iterator<Item = &'m Manifest>) -> usize {
+    versions.map(|manifest| manifest.name.key()).collect::<BTreeSet<Id>>().len()
+}
+
 impl Peer {
     pub(super) fn start_leaving(&mut self, now: Moment, ticket: Ticket) {
         if self.standing != Standing::Member || self.leaving.is_some() {
@@ -69,7 +74,7 @@ impl Peer {
         let until = leaving.since + limit;
         let idle = self.handover.is_idle() && self.keeping.is_idle();
         if idle && self.errands.is_empty() && self.walks.is_idle() || now >= until {
-            let files = self.only_here().count();
+            let files = names(self.only_here().filter(|file| !file.content.is_removed()));
             if files > 0 {
                 self.news(News::NotTaken { files });
             }
@@ -80,10 +85,10 @@ impl Peer {
 
     /// Files that nobody else is known to have, while there is somebody who could take them.
     fn last_copies(&self) -> usize {
-        self.only_here().filter(|file| self.may_be_taken(file)).count()
+        names(self.only_here().filter(|file| self.may_be_taken(file)))
     }
 
-    /// Files that nobody else is known to have, while there is anybody else.
+    /// Versions that nobody else is known to have, while there is anybody else.
     fn only_here(&self) -> impl Iterator<Item = &Manifest> {
         let somebody = !self.overlay.contacts().is_empty();
         let all = self.shelf.iter().map(|(_, version)| version);

@@ -11,6 +11,7 @@ use super::{FileId, Shared, StoreError, content_path, identity, remove};
 use crate::ground::{Admission, Content, Holding, Manifest};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// What is to become of what is kept.
@@ -79,8 +80,11 @@ fn plan(shared: &Shared, changes: Vec<Change>) -> Plan {
             Done::Yes
         }
         Change::Damaged(content, read) => {
-            let is_news = is_still_there(&shared.root, &content, read) && shared.damaged().insert(content);
-            Done::Damaged(if is_news { draft.with_content(&content) } else { Vec::new() })
+            let is_so = draft.refers_to(&content) && is_still_there(&shared.root, &content, read);
+            if is_so {
+                shared.damaged().insert(content);
+            }
+            Done::Damaged(if is_so { draft.with_content(&content) } else { Vec::new() })
         }
         Change::Bookmark(bookmark) => {
             draft.edit(Edit::Bookmark(bookmark));
@@ -97,7 +101,7 @@ fn is_still_there(root: &Path, content: &Content, read: Option<FileId>) -> bool 
     match (File::open(content_path(root, content)), read) {
         (Ok(file), Some(read)) => identity(&file).is_none_or(|there| there == read),
         (Ok(_), None) => false,
-        (Err(_), _) => true,
+        (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 

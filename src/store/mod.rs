@@ -268,8 +268,7 @@ impl Store {
 
     /// Bytes are wrong, or gone: all versions that refer to them need good ones. Until these come all stays as it is, because
     /// what is good of the bytes may be all that is left. `read`: the file that was found wrong, still open; none where there
-    /// was none. If there is another one by now, nothing is wrong with that. Returns the versions, unless they were known to be
-    /// so.
+    /// was none. If there is another one by now, nothing is wrong with that. Returns the versions, each time.
     pub fn set_damaged(&self, content: &Content, read: Option<&File>) -> Result<Vec<Manifest>, StoreError> {
         match self.change(Change::Damaged(*content, read.and_then(identity)))? {
             Done::Damaged(manifests) => Ok(manifests),

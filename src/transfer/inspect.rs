@@ -1,12 +1,12 @@
 //! Word of what is held, without the bytes.
 
 use super::message::{Question, Reply};
-use super::{Heartbeat, ask, out_of_turn, read_reply, send};
+use super::{Heartbeat, ask, out_of_turn, read_error, read_reply, send};
 use crate::ground::{Content, Copy, FileName, Health, Manifest, MoveError};
 use crate::store::Store;
 use crate::store::pieces::{PieceHasher, Pieces, chunk_size};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt as _;
 
 /// How many manifests go into one frame: the longest have some 500 bytes.
@@ -15,7 +15,7 @@ const NAMES_A_FRAME: usize = 100;
 /// Most names that are heard of from one peer. Guess: 0.5 GB of memory.
 const MOST_NAMES: usize = 1_000_000;
 
-/// What is held of a name here; and of what was found damaged by this, which was not known to be. `beat` is called all the time
+/// What is held of a name here; and what of it is damaged. `beat` is called all the time
 /// while bytes are read.
 pub fn examine(
     store: &Store,
@@ -28,7 +28,10 @@ pub fn examine(
         let health = match verify {
             true if manifest.content.is_removed() => Health::Verified,
             true => {
-                let file = store.open_content(&manifest.content).ok();
+                let file = match store.open_content(&manifest.content) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(read_error(&error)),
+                    opened => opened.ok(),
+                };
                 let health = check(store, &manifest.content, file.as_ref(), &mut beat)?;
                 if matches!(health, Health::Damaged { .. }) {
                     damaged.extend(store.set_damaged(&manifest.content, file.as_ref())?);
@@ -79,7 +82,7 @@ fn read_chunk(file: &File, bytes: &mut [u8], start: u64) -> bool {
     file.read_exact_at(bytes, start).is_ok()
 }
 
-/// Answers a [`Question::Inspect`]. Returns what was found damaged by this.
+/// Answers a [`Question::Inspect`]. Returns what was found damaged.
 pub fn serve_inspect(
     stream: &mut impl Write,
     store: &Store,

@@ -215,7 +215,8 @@ fn tidings(naming: Naming, me: Id, news: News) -> Option<Object> {
 /// Why a command was not even begun.
 pub fn unheard(error: Unheard) -> Trouble {
     match error {
-        Unheard::BadName(_) | Unheard::ValueTooLong { .. } | Unheard::BadPath => Trouble::new(Code::Refused, error),
+        Unheard::BadName(_) | Unheard::BadPath => Trouble::new(Code::Usage, error),
+        Unheard::ValueTooLong { .. } => Trouble::new(Code::Refused, error),
         Unheard::Busy => Trouble::new(Code::Failed, error),
         Unheard::Ended => Trouble::new(Code::OutOfReach, error),
     }

@@ -49,7 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         let Path(name) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|_| no(Code::Usage, &"a name is UTF-8, percent-encoded"))?;
-        FileName::parse(&name).map(Named).map_err(|reason| no(Code::Refused, &reason))
+        FileName::parse(&name).map(Named).map_err(|reason| no(Code::Usage, &reason))
     }
 }
 
