@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-say() { printf '\n== %s\n' "$*"; }
+say() { printf '\n== %s (after %d s)\n' "$*" $SECONDS; }
 
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 
@@ -33,7 +33,7 @@ say "Lints"
 cargo clippy --locked --all-targets -- -D warnings
 
 say "The pure floors compile for wasm"
-cargo build --locked --lib --no-default-features --target wasm32-unknown-unknown
+cargo check --locked --lib --no-default-features --target wasm32-unknown-unknown
 
 say "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
