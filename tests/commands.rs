@@ -503,6 +503,7 @@ fn a_peer_that_quits_says_goodbye_and_one_that_vanishes_does_not() {
     assert_eq!(gone.with(0), ["peer 5 is gone, and told nobody"]);
     assert_eq!(network.ring.take(5).exit(SOON).code(), Some(0));
     network.ring[2].wait_for("Peer 5 is no longer alive", SOON);
+    assert!(network.ring[2].transcript().iter().all(|line| !line.text.contains("Peer 5 will depart")));
     network.found(1);
 }
 

@@ -56,7 +56,8 @@ fn destination(folders: &Folders, name: &str, output: Option<&Path>) -> Result<P
     path::absolute(wanted).map_err(|_| Unheard::BadPath)
 }
 
-/// Reads and does what is typed until the end of input, which the peer outlives. Who has not joined yet does it then.
+/// Reads and does what is typed until the end of input, which the peer outlives. What a stream says before it has joined is
+/// done then.
 ///
 /// In a script each command begins when the one before has ended; who sits at a terminal need not wait.
 pub fn run(input: Input, screen: &Screen, host: &Host, kind: Kind, plate: &Plate, runtime: &Handle) {
