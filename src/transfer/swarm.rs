@@ -3,11 +3,12 @@
 //! A source owes what it was asked for, and gives it in that order. Chunks that few sources have are asked for first, in
 //! runs of neighbours; each source gets as long runs as it gave fast so far. When everything is asked for, sources that
 //! are idle are asked for what slower ones still owe, and the first to give it wins. Where somebody reads the content
-//! while it comes, what they read next comes before what is rare.
+//! while it comes, what they read next comes before what is rare. A source that gave a wrong chunk is not asked for that
+//! one again.
 
 use crate::ground::{Chance, Moment};
 use crate::store::ChunkSet;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ const FIRST_RUN_BYTES: u64 = 256 << 10;
 const MOST_DEBTORS: u8 = 2;
 /// How much the last run says about a source's speed, against all before it. Guess.
 const NEWEST_SHARE: f64 = 0.4;
+/// Most wrong chunks that are taken from one source. Guess: a bad block of a disk touches one or two, a liar sends no more.
+const MOST_WRONG: usize = 8;
+/// How long sources that have nothing for us may get nothing themselves. Guess: longer than a slow line needs for a chunk.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Tells the sources of one swarm apart.
 pub type SourceId = usize;
@@ -33,6 +38,8 @@ pub enum Next {
     Ask(Range<u64>),
     /// Nothing to be asked of it now.
     Idle,
+    /// Nothing more to be asked of it at all: what lacks here is what it gave wrong.
+    Spent,
     /// All chunks are here.
     Done,
 }
@@ -46,6 +53,10 @@ pub struct Swarm {
     /// How many sources have each chunk.
     holders: Vec<u16>,
     sources: BTreeMap<SourceId, Source>,
+    /// What each source gave wrong, whether it is still one or not.
+    wrong: BTreeMap<SourceId, BTreeSet<u64>>,
+    /// When a source last came, got something or gave something.
+    moved: Moment,
     /// The chunk that somebody waits to read.
     reading: Option<u64>,
     chance: Chance,
@@ -65,7 +76,17 @@ impl Swarm {
     pub fn new(have: ChunkSet, chunk_bytes: u64, seed: u64) -> Swarm {
         let (debtors, holders) = (vec![0; have.of() as usize], vec![0; have.of() as usize]);
         let chance = Chance::seeded(seed);
-        Swarm { chunk_bytes, have, debtors, holders, sources: BTreeMap::new(), reading: None, chance }
+        Swarm {
+            chunk_bytes,
+            have,
+            debtors,
+            holders,
+            sources: BTreeMap::new(),
+            wrong: BTreeMap::new(),
+            moved: Moment::START,
+            reading: None,
+            chance,
+        }
     }
 
     /// Whether all chunks are here.
@@ -74,19 +95,24 @@ impl Swarm {
     }
 
     /// A source that has these chunks.
-    pub fn join(&mut self, now: Moment, id: SourceId, has: ChunkSet) {
+    pub fn join(&mut self, now: Moment, id: SourceId, mut has: ChunkSet) {
+        self.moved = now;
+        self.wrong.get(&id).into_iter().flatten().for_each(|index| _ = has.remove(*index));
         has.iter().for_each(|index| self.holders[index as usize] += 1);
         let behind = has.of();
         self.sources.insert(id, Source { has, owes: VecDeque::new(), bytes_per_second: None, behind, heard: now });
     }
 
     /// A source says that it has more. True: some of that is new.
-    pub fn gained(&mut self, id: SourceId, chunks: impl IntoIterator<Item = u64>) -> bool {
+    pub fn gained(&mut self, now: Moment, id: SourceId, chunks: impl IntoIterator<Item = u64>) -> bool {
         let Some(source) = self.sources.get_mut(&id) else { return false };
+        let wrong = self.wrong.get(&id);
+        let is_wrong = |index: u64| wrong.is_some_and(|wrong| wrong.contains(&index));
         let mut any = false;
-        for index in chunks.into_iter().filter(|index| *index < self.have.of()) {
+        for index in chunks.into_iter().filter(|index| *index < self.have.of() && !is_wrong(*index)) {
             if source.has.insert(index) {
                 self.holders[index as usize] += 1;
+                self.moved = now;
                 any = true;
             }
         }
@@ -107,7 +133,44 @@ impl Swarm {
 
     /// The source gave the next chunk that it owed, and it is right.
     pub fn arrived(&mut self, now: Moment, id: SourceId, index: u64) {
+        self.moved = now;
         self.have.insert(index);
+        self.given(now, id, index);
+    }
+
+    /// The source gave the next chunk that it owed, and it is wrong. True: it may go on. Who has not been taken for
+    /// damaged before may not: others come first.
+    pub fn was_wrong(&mut self, now: Moment, id: SourceId, index: u64) -> bool {
+        self.given(now, id, index);
+        if let Some(source) = self.sources.get_mut(&id)
+            && source.has.remove(index)
+        {
+            self.holders[index as usize] -= 1;
+        }
+        let wrong = self.wrong.entry(id).or_default();
+        let is_known = !wrong.is_empty();
+        wrong.insert(index);
+        is_known && wrong.len() < MOST_WRONG
+    }
+
+    /// A source that gave wrong chunks may have right ones that lack here.
+    pub fn deserves_another_chance(&self, id: SourceId) -> bool {
+        let lacks =
+            |wrong: &BTreeSet<u64>| (0..self.have.of()).any(|index| self.lacks(index) && !wrong.contains(&index));
+        self.wrong.get(&id).is_some_and(|wrong| wrong.len() < MOST_WRONG && lacks(wrong))
+    }
+
+    /// No source has anything that lacks here, and for long none got anything.
+    pub fn is_stuck(&self, now: Moment) -> bool {
+        let is_there = |index| self.holders[index as usize] > 0;
+        now.since(self.moved) >= STUCK_AFTER && !(0..self.have.of()).any(|index| self.lacks(index) && is_there(index))
+    }
+
+    fn lacks(&self, index: u64) -> bool {
+        !self.have.contains(index)
+    }
+
+    fn given(&mut self, now: Moment, id: SourceId, index: u64) {
         let Some(source) = self.sources.get_mut(&id) else { return };
         source.heard = now;
         let Some(run) = source.owes.front_mut().filter(|run| run.start == index) else { return };
@@ -137,7 +200,9 @@ impl Swarm {
             return Next::Done;
         }
         let Some(most) = self.sources.get(&id).map(|source| self.run_len(source)) else { return Next::Idle };
-        let Some(run) = self.free_run(id, most).or_else(|| self.owed_run(now, id, most)) else { return Next::Idle };
+        let Some(run) = self.free_run(id, most).or_else(|| self.owed_run(now, id, most)) else {
+            return if self.is_spent(id) { Next::Spent } else { Next::Idle };
+        };
         run.clone().for_each(|index| self.debtors[index as usize] += 1);
         let source = self.sources.get_mut(&id).expect("it was just looked at");
         if source.owes.is_empty() {
@@ -146,6 +211,13 @@ impl Swarm {
         source.owes.push_back(run.clone());
         source.behind = run.end;
         Next::Ask(run)
+    }
+
+    /// It would have all chunks but those that it gave wrong, and nothing else lacks here.
+    fn is_spent(&self, id: SourceId) -> bool {
+        let (Some(source), Some(wrong)) = (self.sources.get(&id), self.wrong.get(&id)) else { return false };
+        let gets_no_more = source.has.count() + wrong.len() as u64 == self.have.of();
+        source.owes.is_empty() && gets_no_more && !source.has.iter().any(|index| self.lacks(index))
     }
 
     /// How many chunks a source is asked for at once.
@@ -257,7 +329,7 @@ mod tests {
                 while runs[id].len() < 2 {
                     match swarm.next(at(millis), id) {
                         Next::Ask(run) => runs[id].push_back(run),
-                        Next::Idle => break,
+                        Next::Idle | Next::Spent => break,
                         Next::Done => return (millis, given),
                     }
                 }
@@ -382,10 +454,70 @@ mod tests {
         let mut swarm = swarm(8);
         swarm.join(at(0), 0, ChunkSet::none(8));
         assert_eq!(swarm.next(at(0), 0), Next::Idle);
-        assert!(swarm.gained(0, [3, 99]));
-        assert!(!swarm.gained(0, [3]));
+        assert!(swarm.gained(at(0), 0, [3, 99]));
+        assert!(!swarm.gained(at(0), 0, [3]));
         assert_eq!(asked(&mut swarm, 0), 3..4);
         assert_eq!(swarm.next(at(0), 0), Next::Idle);
+    }
+
+    #[test]
+    fn a_source_is_never_asked_again_for_what_it_gave_wrong_and_is_spent_when_nothing_else_lacks() {
+        let mut swarm = swarm(4);
+        swarm.join(at(0), 0, ChunkSet::all(4));
+        assert!(!swarm.deserves_another_chance(0), "it gave nothing wrong");
+        let run = asked(&mut swarm, 0);
+        assert!(!swarm.was_wrong(at(1), 0, run.start), "others come first");
+        swarm.leave(0);
+        assert!(swarm.deserves_another_chance(0));
+        swarm.join(at(2), 0, ChunkSet::all(4));
+        while let Next::Ask(again) = swarm.next(at(3), 0) {
+            assert!(!again.contains(&run.start));
+            give(&mut swarm, at(3), 0, again);
+        }
+        assert_eq!(swarm.next(at(3), 0), Next::Spent);
+        assert!(!swarm.deserves_another_chance(0), "it has nothing else that lacks");
+        swarm.join(at(4), 1, ChunkSet::all(4));
+        assert_eq!(asked(&mut swarm, 1), run.start..run.start + 1);
+    }
+
+    #[test]
+    fn who_has_a_second_chance_may_be_wrong_again_but_not_for_ever() {
+        let mut swarm = swarm(100);
+        for chance in 0..2 {
+            swarm.join(at(0), 0, ChunkSet::all(100));
+            let mut borne = 0;
+            while let Next::Ask(run) = swarm.next(at(0), 0) {
+                if !run.into_iter().all(|index| swarm.was_wrong(at(0), 0, index)) {
+                    break;
+                }
+                borne += 1;
+            }
+            assert!(if chance == 0 { borne == 0 } else { borne > 0 }, "{chance}: {borne}");
+            swarm.leave(0);
+        }
+        assert!(!swarm.deserves_another_chance(0));
+        assert_eq!(swarm.wrong[&0].len(), MOST_WRONG);
+        swarm.join(at(0), 1, ChunkSet::all(100));
+        let mut got = 0;
+        while let Next::Ask(run) = swarm.next(at(0), 1) {
+            got += run.end - run.start;
+            give(&mut swarm, at(0), 1, run);
+        }
+        assert_eq!(got, 100, "nothing is owed by who left");
+    }
+
+    #[test]
+    fn sources_that_have_nothing_for_us_are_not_waited_for_for_ever() {
+        let mut swarm = swarm(8);
+        swarm.join(at(0), 0, ChunkSet::none(8));
+        let long = |after: u64| at(after + STUCK_AFTER.as_millis() as u64);
+        assert!(!swarm.is_stuck(at(100)));
+        assert!(swarm.is_stuck(long(0)));
+        swarm.gained(at(5000), 0, [3]);
+        assert!(!swarm.is_stuck(long(9000)), "it has something that lacks here");
+        give(&mut swarm, at(9000), 0, 3..4);
+        assert!(!swarm.is_stuck(long(8999)));
+        assert!(swarm.is_stuck(long(9000)));
     }
 
     #[test]

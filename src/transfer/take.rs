@@ -147,7 +147,8 @@ enum Event {
 }
 
 impl<'t> Taking<'t> {
-    /// Begins with as many sources as make sense, and ends with the last.
+    /// Begins with as many sources as make sense, and ends with the last. Those who gave something wrong are asked for the
+    /// rest when nobody else is left: copies that are damaged in different places make a whole one.
     fn run(&self, holders: &[Contact], wanted: &dyn Fn() -> bool) -> Result<(), MoveError> {
         let most = if self.order.content.len_bytes > ALONE_BYTES { MOST_SOURCES } else { 1 };
         let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
@@ -159,9 +160,13 @@ impl<'t> Taking<'t> {
         };
         holders.iter().for_each(|holder| add(&mut waiting, holder.addr, Some(holder.id)));
         let (mut running, mut failure) = (0, MoveError::Missing);
+        let (mut damaged, mut blamed): (Vec<Source>, BTreeSet<SourceId>) = (Vec::new(), BTreeSet::new());
         let (sender, events) = channel();
         thread::scope(|scope| {
             loop {
+                if running == 0 && waiting.is_empty() {
+                    waiting.extend(damaged.drain(..).filter(|source| self.deserves_another_chance(source.id)));
+                }
                 while running < most
                     && !self.is_over()
                     && let Some(source) = waiting.pop_front()
@@ -178,7 +183,11 @@ impl<'t> Taking<'t> {
                     break;
                 }
                 match events.recv_timeout(CALLED_OFF_WITHIN) {
-                    Err(_) if wanted() => {}
+                    Err(_) if wanted() => {
+                        if self.is_stuck() {
+                            self.end();
+                        }
+                    }
                     Err(_) => {
                         failure = MoveError::Local("nobody waits for it any more".to_owned());
                         self.end();
@@ -190,9 +199,14 @@ impl<'t> Taking<'t> {
                     Ok(Event::Takers(_)) => {}
                     Ok(Event::Ended(source, outcome)) => {
                         running -= 1;
-                        let goes_on = running > 0 || !waiting.is_empty();
+                        if outcome == Err(MoveError::Damaged) {
+                            damaged.push(source);
+                        }
+                        let goes_on = running > 0
+                            || !waiting.is_empty()
+                            || damaged.iter().any(|source| self.deserves_another_chance(source.id));
                         if let (Err(error), Some(holder)) = (outcome, source.holder) {
-                            if goes_on && !self.is_over() {
+                            if goes_on && !self.is_over() && blamed.insert(source.id) {
                                 (self.tell)(Told::Failed(holder, error.clone()));
                             }
                             // Whoever is cut off because our own disk failed is not to blame.
@@ -319,6 +333,17 @@ impl<'t> Taking<'t> {
         }
         drop(state);
         self.changed.notify_all();
+    }
+
+    fn deserves_another_chance(&self, id: SourceId) -> bool {
+        let state = self.state();
+        !state.over && state.found.as_ref().is_some_and(|found| found.swarm.deserves_another_chance(id))
+    }
+
+    /// Only takers are left, and none has what lacks here.
+    fn is_stuck(&self) -> bool {
+        let now = self.now();
+        self.state().found.as_ref().is_some_and(|found| found.swarm.is_stuck(now))
     }
 
     fn is_over(&self) -> bool {

@@ -301,6 +301,8 @@ enum Manner {
     Dies(u64),
     /// It has wrong bytes.
     Lies,
+    /// It has a wrong byte in each of these chunks.
+    Damaged(Vec<usize>),
     /// It has wrong bytes, and opens this when it is asked for them.
     LiesFirst(Arc<OnceLock<()>>),
     /// It says nothing before this is open, and is slow then.
@@ -341,7 +343,9 @@ impl Write for Mannered {
         match self.manner {
             Manner::Together(_) | Manner::After(_) => thread::sleep(Duration::from_millis(5)),
             Manner::Dies(after) if self.sent.load(Ordering::Relaxed) > after => {
-                self.stream.shutdown(Shutdown::Both)?;
+                // What it has sent arrives: closed with questions unread, the socket would take that back.
+                self.stream.shutdown(Shutdown::Write)?;
+                io::copy(&mut self.stream, &mut io::sink())?;
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             _ => {}
@@ -414,6 +418,11 @@ fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
             Manner::Missing | Manner::Stalls => None,
             Manner::Part(partial) => Some(Served::Growing(partial.clone())),
             Manner::Lies => Some(whole(&vec![b'x'; bytes.len()])),
+            Manner::Damaged(chunks) => {
+                let mut bytes = bytes.to_vec();
+                chunks.iter().for_each(|chunk| bytes[chunk * CHUNK] ^= 1);
+                Some(whole(&bytes))
+            }
             Manner::LiesFirst(gate) => {
                 gate.get_or_init(|| ());
                 Some(whole(&vec![b'x'; bytes.len()]))
@@ -533,6 +542,38 @@ fn one_that_dies_and_one_that_lies_cost_little_and_are_told() {
     assert!(failed.contains(&&Told::Failed(Id::numbered(0), MoveError::Damaged)), "{told:?}");
     assert_eq!(holders.asked[0].load(Ordering::Relaxed), 1, "a liar is asked once");
     assert!(holders.sent().iter().sum::<u64>() < (24 << 20), "{:?}", holders.sent());
+}
+
+#[test]
+fn copies_damaged_in_different_places_make_a_whole_one() {
+    // At once, and one after the other.
+    for len in [6 << 20, 2 << 20] {
+        let bytes = good(len);
+        let manners = [vec![1, 2, 12, 13], vec![30, 3], vec![31, 20, 4]].map(Manner::Damaged);
+        let holders = Holders::of(&bytes, &manners);
+        let (_dir, destination) = destination();
+        let Taken { outcome, told } = take_to(&destination, &bytes, &holders.contacts, &exchange());
+        assert_eq!(outcome, Ok(()), "{told:?}");
+        for holder in 0..3 {
+            let failed = Told::Failed(Id::numbered(holder), MoveError::Damaged);
+            assert!(told.iter().filter(|told| **told == failed).count() <= 1, "{told:?}");
+        }
+        assert!(holders.sent().iter().sum::<u64>() < 4 * len as u64, "{:?}", holders.sent());
+    }
+}
+
+#[test]
+fn what_all_have_wrong_is_given_up_and_the_rest_is_kept() {
+    for len in [6 << 20, 2 << 20] {
+        let bytes = good(len);
+        let (_dir, destination) = destination();
+        let holders = Holders::of(&bytes, &[vec![1, 30], vec![30], vec![31, 30]].map(Manner::Damaged));
+        let outcome = take_to(&destination, &bytes, &holders.contacts, &exchange()).outcome;
+        assert_eq!(outcome, Err(MoveError::Damaged));
+        let last = Holders::of(&bytes, &[Manner::Honest]);
+        assert_eq!(take_to(&destination, &bytes, &last.contacts, &exchange()).outcome, Ok(()));
+        assert!(last.sent()[0] < 2 * CHUNK as u64, "but the one chunk all is there: {:?}", last.sent());
+    }
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Giving<'_, '_> {
                     ask(line, &Question::Want(run))?;
                 }
                 Next::Idle => break,
+                Next::Spent => return Err(MoveError::Damaged),
                 Next::Done => return Ok(true),
             }
         }
@@ -84,7 +85,11 @@ impl Giving<'_, '_> {
             read_into(line, &mut self.buffer, len, &self.taking.exchange.downlink)?;
             self.taking.exchange.uplink.received(self.source.addr, len);
             if self.partial.accept(index, &self.buffer)? == Accepted::Wrong {
-                return Err(MoveError::Damaged);
+                let now = self.taking.now();
+                match self.taking.swarm(|swarm| swarm.was_wrong(now, self.source.id, index)) {
+                    true => continue,
+                    false => return Err(MoveError::Damaged),
+                }
             }
             bytes += len;
             self.taking.running.add(len);
@@ -98,7 +103,8 @@ impl Giving<'_, '_> {
     }
 
     fn gained(&self, new: Vec<u64>) {
-        self.taking.swarm(|swarm| swarm.gained(self.source.id, new));
+        let now = self.taking.now();
+        self.taking.swarm(|swarm| swarm.gained(now, self.source.id, new));
     }
 
     fn arrived(&self, index: u64) {
