@@ -3,7 +3,7 @@
 use p2p::ground::krpc::{Body, Errand, Message, Program, Question, Want};
 use p2p::ground::{Chance, Contact, Content, FileName, Id, Manifest, Moment, Naming};
 use p2p::overlay::{Kind, RingTuning};
-use p2p::peer::{Answer, Command, Config, Input, Output, Peer, Start, Ticket};
+use p2p::peer::{Answer, Command, Config, Input, Output, Peer, Start, Ticket, Whom};
 use p2p::sim::{Weather, World};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -90,6 +90,51 @@ fn same_seed_same_run() {
     let fingerprint = |seed| grown(seed, stormy(0.05), 40).fingerprint();
     assert_eq!(fingerprint(11), fingerprint(11));
     assert_ne!(fingerprint(11), fingerprint(12));
+}
+
+#[test]
+fn whoever_is_pinged_by_its_name_is_found_though_it_is_no_contact() {
+    let on_the_ring = grown(3, stormy(0.01), 100);
+    let mut in_kademlia = World::new(3, stormy(0.01)).kademlia(Default::default());
+    let first = in_kademlia.start_alone();
+    for _ in 1..300 {
+        in_kademlia.join(first);
+        in_kademlia.run_for(SECOND / 5);
+    }
+    for mut world in [on_the_ring, in_kademlia] {
+        let members = world.members();
+        let asker = members[1];
+        let ids: Vec<Id> = members.iter().filter(|at| **at != asker).map(|at| world.view(*at).me.id).collect();
+        let ping = |name: &str| Command::Ping(Whom::Called(name.to_owned()));
+        let contacts = world.order(asker, Command::Contacts);
+        let pings: Vec<Ticket> = ids
+            .chunks(50)
+            .flat_map(|some| {
+                let pings = some.iter().map(|id| world.order(asker, ping(&id.to_string()[..8]))).collect::<Vec<_>>();
+                world.run_for(20 * SECOND);
+                pings
+            })
+            .collect();
+        match &world.record(contacts).answer {
+            Some((_, Answer::Contacts(contacts))) => assert!(contacts.known.len() < ids.len(), "some are no contacts"),
+            other => panic!("{other:?}"),
+        }
+        for (id, pinged) in ids.iter().zip(pings) {
+            let answer = &world.record(pinged).answer;
+            let answered = matches!(answer, Some((_, Answer::Pinged { contact, .. })) if contact.id == *id);
+            assert!(answered, "{id}: {answer:?}");
+        }
+        let absent = (0..=u8::MAX).map(|first| format!("{first:02x}00000000"));
+        let absent =
+            absent.into_iter().find(|digits| !ids.iter().any(|id| id.to_string().starts_with(digits))).unwrap();
+        let nobody = world.order(asker, ping(&absent));
+        world.run_for(20 * SECOND);
+        let Some((_, Answer::Unable(reason))) = &world.record(nobody).answer else { panic!() };
+        assert!(
+            reason.ends_with("is no contact of this peer, and was not found: give its address, HOST:PORT"),
+            "{reason}"
+        );
+    }
 }
 
 #[test]

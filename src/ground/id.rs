@@ -30,6 +30,16 @@ impl Id {
         bytes.try_into().ok().map(Id)
     }
 
+    /// The smallest id that begins with these hexadecimal digits, if they are 1 to 40.
+    pub fn beginning_with(digits: &str) -> Option<Id> {
+        let mut bytes = [0; Id::LEN];
+        for (at, digit) in digits.chars().enumerate() {
+            let value = digit.to_digit(16)? as u8;
+            *bytes.get_mut(at / 2)? |= if at % 2 == 0 { value << 4 } else { value };
+        }
+        (!digits.is_empty()).then_some(Id(bytes))
+    }
+
     /// The id of peer `number` in the classic ring of 256.
     pub const fn numbered(number: u8) -> Id {
         let mut bytes = [0; Id::LEN];
@@ -175,6 +185,16 @@ mod tests {
         #[test]
         fn the_two_ways_round_make_one_circle(a in any_id(), b in any_id()) {
             prop_assert_eq!(a.clockwise_to(b).plus(b.clockwise_to(a)), Id::ZERO);
+        }
+    }
+
+    #[test]
+    fn an_id_begins_with_its_first_digits_and_no_smaller_one_does() {
+        let id = Id::beginning_with("9f2C4").unwrap();
+        assert_eq!(id.to_string(), format!("9f2c4{}", "0".repeat(35)));
+        assert_eq!(Id::beginning_with(&Id::MAX.to_string()), Some(Id::MAX));
+        for digits in ["", "9g", "é", &"0".repeat(41)] {
+            assert_eq!(Id::beginning_with(digits), None, "{digits}");
         }
     }
 

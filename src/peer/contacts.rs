@@ -1,5 +1,6 @@
 //! Whom a peer knows, and how long somebody takes to answer: what people look at.
 
+use super::looking_up::Purpose;
 use super::*;
 use crate::ground::krpc::{self, Ping};
 use crate::overlay::Acquaintance;
@@ -61,11 +62,38 @@ impl Peer {
         Contacts { me: self.me, known, everybody: self.overlay.near(self.me.id, krpc::MAX_NODES).everybody }
     }
 
+    /// Pings somebody; who is called by a name, and is no contact, is looked for first.
     pub(super) fn start_ping(&mut self, now: Moment, ticket: Ticket, whom: &Whom) {
-        let (to, expected) = match self.whom(whom) {
-            Ok(found) => found,
-            Err(reason) => return self.answer(ticket, Answer::Unable(reason)),
+        let name = match whom {
+            Whom::At(addr) => return self.ping(now, ticket, *addr, None),
+            Whom::Called(name) => name.to_ascii_lowercase(),
         };
+        let contacts = self.overlay.contacts();
+        match self.called(&name, &contacts) {
+            Ok(Some(one)) => self.ping(now, ticket, one.addr, Some(one.id)),
+            Ok(None) if self.is_called(self.me.id, &name) => {
+                let reason = format!("peer {name} is the one that was asked");
+                self.answer(ticket, Answer::Unable(reason));
+            }
+            Ok(None) => match self.sought(&name) {
+                Some(id) => self.start_lookup(now, ticket, id, Purpose::Ping(name)),
+                None => self.answer(ticket, Answer::Unable(unknown(&name))),
+            },
+            Err(reason) => self.answer(ticket, Answer::Unable(reason)),
+        }
+    }
+
+    /// A search for whoever is called so has found these.
+    pub(super) fn ping_found(&mut self, now: Moment, ticket: Ticket, name: &str, found: &[Contact]) {
+        match self.called(name, found) {
+            Ok(Some(one)) => self.ping(now, ticket, one.addr, Some(one.id)),
+            Ok(None) => self.answer(ticket, Answer::Unable(unknown(name))),
+            Err(reason) => self.answer(ticket, Answer::Unable(reason)),
+        }
+    }
+
+    /// `expected`: who that should be, where it is known.
+    fn ping(&mut self, now: Moment, ticket: Ticket, to: SocketAddr, expected: Option<Id>) {
         if self.pings.len() >= MAX_PINGS {
             return self
                 .answer(ticket, Answer::Unable(format!("{MAX_PINGS} pings are under way: wait for one to end")));
@@ -74,24 +102,27 @@ impl Peer {
         self.ask_anyone(now, to, expected, Question::Ping(Ping::Quiet), Patience::Ping, Why::Pinged(ticket));
     }
 
-    /// Where somebody is, and who that should be where it is known.
-    fn whom(&self, whom: &Whom) -> Result<(SocketAddr, Option<Id>), String> {
-        let name = match whom {
-            Whom::At(addr) => return Ok((*addr, None)),
-            Whom::Called(name) => name.to_ascii_lowercase(),
-        };
-        let called = |id: Id| {
-            // A numbered peer's digits are another's number.
-            let by_digits = self.naming == Naming::Hashed && id.to_string().starts_with(&name);
-            self.naming.call(id) == name || by_digits
-        };
-        let contacts = self.overlay.contacts();
-        let mut found = contacts.iter().filter(|contact| called(contact.id));
+    /// The one of these that people call so, in lower case. Fails where it may be several.
+    fn called(&self, name: &str, among: &[Contact]) -> Result<Option<Contact>, String> {
+        let mut found = among.iter().filter(|contact| self.is_called(contact.id, name));
         match (found.next(), found.next()) {
-            (Some(one), None) => Ok((one.addr, Some(one.id))),
-            (Some(_), Some(_)) => Err(format!("several peers are called {name}: give more digits, or the address")),
-            (None, _) if called(self.me.id) => Err(format!("peer {name} is the one that was asked")),
-            (None, _) => Err(format!("peer {name} is no contact of this peer: give its address, HOST:PORT")),
+            (one, None) => Ok(one.copied()),
+            (_, Some(_)) => Err(format!("several peers are called {name}: give more digits, or the address")),
+        }
+    }
+
+    fn is_called(&self, id: Id, name: &str) -> bool {
+        // A numbered peer's digits are another's number.
+        let by_digits = self.naming == Naming::Hashed && id.to_string().starts_with(name);
+        self.naming.call(id) == name || by_digits
+    }
+
+    /// Where a search for whoever is called so leads to: of those whose ids begin with these digits one is the nearest to
+    /// the smallest of them, by either geometry.
+    fn sought(&self, name: &str) -> Option<Id> {
+        match self.naming {
+            Naming::Numbered | Naming::NumberedPeers => name.parse().ok().map(Id::numbered),
+            Naming::Hashed => Id::beginning_with(name),
         }
     }
 
@@ -120,6 +151,10 @@ impl Peer {
             self.answer(ticket, Answer::Unable(reason.to_owned()));
         }
     }
+}
+
+fn unknown(name: &str) -> String {
+    format!("peer {name} is no contact of this peer, and was not found: give its address, HOST:PORT")
 }
 
 #[cfg(test)]

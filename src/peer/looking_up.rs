@@ -55,9 +55,18 @@ impl LookedUp {
     }
 }
 
-/// A told lookup under way.
+/// What becomes of a lookup that has ended.
+pub(super) enum Purpose {
+    /// It is told.
+    Told,
+    /// Whoever is called so is pinged.
+    Ping(String),
+}
+
+/// A lookup under way that somebody waits for.
 pub(super) struct PendingLookup {
     ticket: Ticket,
+    purpose: Purpose,
     begun: Moment,
     search: Search,
     named_by: BTreeMap<Id, Id>,
@@ -71,7 +80,7 @@ impl PendingLookup {
 }
 
 impl Peer {
-    pub(super) fn start_lookup(&mut self, now: Moment, ticket: Ticket, key: Id) {
+    pub(super) fn start_lookup(&mut self, now: Moment, ticket: Ticket, key: Id, purpose: Purpose) {
         if let Some(reason) = self.unready() {
             return self.answer(ticket, Answer::Unable(reason.to_owned()));
         }
@@ -81,7 +90,8 @@ impl Peer {
         }
         let search = Search::by_member(&*self.overlay, self.me, key, Asks::Nodes(None)).thorough();
         self.last_errand += 1;
-        let lookup = PendingLookup { ticket, begun: now, search, named_by: BTreeMap::new(), steps: Vec::new() };
+        let lookup =
+            PendingLookup { ticket, purpose, begun: now, search, named_by: BTreeMap::new(), steps: Vec::new() };
         self.go_on_lookup(now, self.last_errand, lookup);
     }
 
@@ -105,6 +115,10 @@ impl Peer {
     }
 
     fn end_lookup(&mut self, now: Moment, lookup: PendingLookup) {
+        if let Purpose::Ping(name) = &lookup.purpose {
+            let found: Vec<Contact> = lookup.search.lookup.keepers().collect();
+            return self.ping_found(now, lookup.ticket, name, &found);
+        }
         let keepers = self.keepers_found(&lookup.search).take(self.copies_wanted().max(1)).collect();
         let looked_up =
             LookedUp { key: lookup.search.lookup.key(), steps: lookup.steps, keepers, took: now.since(lookup.begun) };
@@ -145,7 +159,7 @@ impl Peer {
         self.go_on_lookup(now, id, lookup);
     }
 
-    /// Ends all told lookups.
+    /// Ends all lookups that somebody waits for.
     pub(super) fn fail_lookups(&mut self, reason: &str) {
         for lookup in std::mem::take(&mut self.lookups).into_values() {
             self.answer(lookup.ticket, Answer::Unable(reason.to_owned()));

@@ -341,7 +341,7 @@ impl Peer {
             Command::Remove { name } => self.start_store(now, ticket, name, Content::REMOVED, None),
             Command::Inspect { name, verify, mend } => self.start_inspection(now, ticket, name, verify, mend),
             Command::List => self.start_listing(now, ticket),
-            Command::LookUp { key } => self.start_lookup(now, ticket, key),
+            Command::LookUp { key } => self.start_lookup(now, ticket, key, looking_up::Purpose::Told),
             Command::Put { publication, promised } => self.start_put(now, ticket, publication, promised),
             Command::Find(sought) => self.start_find(now, ticket, sought),
             Command::Announce { info_hash, port, seed } => {

@@ -13,10 +13,9 @@ mod store;
 mod watching;
 
 use super::args::client::{Asking, Called, Client};
-use super::repl::INTERRUPTED;
 use super::sights;
 use super::speech;
-use super::{DAMAGED, FAILED, IN_PART, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
+use super::{DAMAGED, FAILED, IN_PART, INTERRUPTED, NOT_THERE, OUT_OF_REACH, REFUSED, TIMED_OUT, WRONG_USAGE};
 use crate::ground::FileName;
 use crate::live;
 use crate::store::seal::SealKey;
@@ -52,11 +51,13 @@ pub fn run(client: Client) -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         let handle = Handle::current();
+        // Heard from now on: what is begun must not be ended without a word.
+        let signalled = signalled();
         // Reading, sealing and asking block; meanwhile this thread hears signals and the clock.
         let work = task::spawn_blocking(move || perform(client, &handle));
         tokio::select! {
             outcome = work => outcome.expect("commands do not panic, and nobody aborts them"),
-            code = signalled() => {
+            code = signalled => {
                 if link::may_go_on() {
                     show::aside(MAY_GO_ON);
                 }
@@ -139,17 +140,19 @@ fn exit_failed(code: Code) -> u8 {
     }
 }
 
-/// Resolves to an exit code when we are told to end.
-pub async fn signalled() -> u8 {
+/// Resolves to an exit code when we are told to end, from this call on.
+pub fn signalled() -> impl Future<Output = u8> {
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
-        // Then the system's own way of ending us is left.
-        return future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => u8::try_from(INTERRUPTED).expect("130 fits a byte"),
-        _ = terminate.recv() => TERMINATED,
-        _ = hangup.recv() => HUNG_UP,
+    async {
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
+            // Then the system's own way of ending us is left.
+            return future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => INTERRUPTED,
+            _ = terminate.recv() => TERMINATED,
+            _ = hangup.recv() => HUNG_UP,
+        }
     }
 }
 
