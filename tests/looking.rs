@@ -121,6 +121,21 @@ fn a_find_takes_the_way_of_a_request_and_nobody_shows_it() {
 }
 
 #[test]
+fn a_find_sees_what_only_lies_in_its_owners_folder_as_a_request_does() {
+    let network = seven();
+    // 4103 mod 256 = 7, so it is peer 8's.
+    fs::write(network.ring[8].dir.join("4103.pdf"), b"a few words").unwrap();
+    network.ring.mark();
+    for peer in ["2", "8", "9"] {
+        let lines = network.p2p(&["find", "4103", "--peer", peer]).with(0);
+        assert!(lines.last().unwrap().contains("owns 6…8, has the file"), "{lines:?}");
+    }
+    assert_eq!(network.ring.told(), [] as [String; 0]);
+    let absent = network.p2p(&["find", "4102", "--peer", "2"]);
+    assert!(absent.code == 3 && absent.out.contains("owns 6…8, does not have the file"), "{absent:?}");
+}
+
+#[test]
 fn what_the_other_geometry_would_do_is_computed_and_says_so() {
     let network = seven();
     network.store("2067", b"a few words");

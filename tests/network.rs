@@ -7,6 +7,7 @@ use p2p::peer::{Answer, Command, Config, Input, Output, Peer, Start, Ticket, Who
 use p2p::sim::{Weather, World};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -231,10 +232,16 @@ fn files_survive_every_pair_of_neighbours_leaving_or_dying() {
 
 #[test]
 fn a_thousand_peers_join_at_five_a_second_and_are_one_ring_half_a_minute_later() {
-    for seed in 0..20 {
+    let grows = |seed| {
         let world = grown(seed, stormy(0.02), 1000);
         println!("seed {seed}: ideal {:?} after the last join", world.now().elapsed() - SECOND / 5 * 999);
-    }
+    };
+    // All others of this file are done long before.
+    thread::scope(|scope| {
+        for first in 0..2 {
+            scope.spawn(move || (first..20).step_by(2).for_each(grows));
+        }
+    });
 }
 
 /// Who checks the checks? A ring cut in two by a partition that the checks are not told of breaks the rules.

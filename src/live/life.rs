@@ -9,6 +9,7 @@ use super::orders::{Delivery, Orders};
 use crate::ground::Manifest;
 use crate::peer::{Answer, Command, Input, Move, MoveError, Output, Ticket};
 use crate::transfer::Put;
+use std::path;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
@@ -131,7 +132,7 @@ impl Life {
                 let delivery = delivery.unwrap_or_else(usual);
                 // What only passes through to a program is at no place that people know.
                 let lasts = !delivery.path.starts_with(folders.passing());
-                let about = lasts.then(|| About::Path(delivery.path.clone()));
+                let about = lasts.then(|| path::absolute(&delivery.path).ok().map(About::Path)).flatten();
                 (about, Wish::Request { name, version, delivery: Some(delivery) })
             }
             Wish::Vanish => {

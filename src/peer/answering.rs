@@ -11,8 +11,8 @@ const MAX_LOOKS: usize = 64;
 
 /// A request that waits for a look into the working folder.
 pub(super) enum PendingLook {
-    /// Somebody asked.
-    Question { asker: Asking, transaction: Vec<u8>, name: FileName, answer: Box<krpc::Answer> },
+    /// Somebody asked; where that is shown, so is what is found.
+    Question { asker: Asking, transaction: Vec<u8>, name: FileName, shown: bool, answer: Box<krpc::Answer> },
     /// We ask ourselves.
     Errand(ErrandId),
 }
@@ -136,11 +136,13 @@ impl Peer {
             }
             Question::Ping(ping) => self.answer_ping(now, asker, ping, read_only),
             _ if self.standing == Standing::Joining => Err(Refusal::busy()),
-            Question::FindNode { target, errand: Some(Errand::Store(ref name) | Errand::Request(ref name)) }
-                if self.standing == Standing::Member
-                    && !self.overlay.knows_its_range(now)
-                    && self.overlay.owns(target)
-                    && self.shelf.named(name).is_none() =>
+            Question::FindNode {
+                target,
+                errand: Some(Errand::Store(ref name) | Errand::Request(ref name) | Errand::Find(ref name)),
+            } if self.standing == Standing::Member
+                && !self.overlay.knows_its_range(now)
+                && self.overlay.owns(target)
+                && self.shelf.named(name).is_none() =>
             {
                 // It will be asked again, and know then: whoever else is before us makes our range smaller, not larger.
                 // Who holds the file says so at once: others may have died.
@@ -154,13 +156,17 @@ impl Peer {
                 let joins = read_only && target == asker.id;
                 let answer = self.answer_find_node(asker, target, errand.as_ref(), joins, want);
                 match errand {
-                    Some(Errand::Request(_)) if self.is_being_looked_for(asking.addr, &transaction) => return,
-                    Some(Errand::Request(name)) if self.worth_a_look(&name, &answer) => {
-                        let ticket = self.fresh_ticket();
-                        self.out.push_back(Output::Look { ticket, name: name.clone() });
-                        let look = PendingLook::Question { asker: asking, transaction, name, answer: Box::new(answer) };
-                        self.looks.insert(ticket, look);
+                    Some(Errand::Request(_) | Errand::Find(_))
+                        if self.is_being_looked_for(asking.addr, &transaction) =>
+                    {
                         return;
+                    }
+                    Some(Errand::Request(ref name) | Errand::Find(ref name)) if self.worth_a_look(name, &answer) => {
+                        let shown = matches!(errand, Some(Errand::Request(_)));
+                        let (name, answer) = (name.clone(), Box::new(answer));
+                        let question =
+                            PendingLook::Question { asker: asking, transaction, name: name.clone(), shown, answer };
+                        return self.look(name, question);
                     }
                     Some(Errand::Request(name)) => {
                         self.tell_request(name, &answer);
@@ -256,10 +262,12 @@ impl Peer {
                 self.news(if own { News::StoreAccepted(name.clone()) } else { News::StoreForwarded(name.clone()) });
                 own
             }
-            Some(Errand::Request(_)) => own,
+            Some(Errand::Request(_) | Errand::Find(_)) => own,
         };
         let files = match errand {
-            Some(Errand::Store(name) | Errand::Request(name)) => self.shelf.named(name).into_iter().collect(),
+            Some(Errand::Store(name) | Errand::Request(name) | Errand::Find(name)) => {
+                self.shelf.named(name).into_iter().collect()
+            }
             Some(Errand::Join) | None => Vec::new(),
         };
         let hop = if arrived { None } else { self.overlay.next_hop() };
@@ -309,11 +317,20 @@ impl Peer {
         }
     }
 
+    /// Looks into our working folder.
+    pub(super) fn look(&mut self, name: FileName, waiting: PendingLook) {
+        let ticket = self.fresh_ticket();
+        self.out.push_back(Output::Look { ticket, name });
+        self.looks.insert(ticket, waiting);
+    }
+
     pub(super) fn looked(&mut self, now: Moment, ticket: Ticket, found: bool) {
         match self.looks.remove(&ticket) {
-            Some(PendingLook::Question { asker, transaction, name, mut answer }) => {
+            Some(PendingLook::Question { asker, transaction, name, shown, mut answer }) => {
                 answer.lying = found;
-                self.tell_request(name, &answer);
+                if shown {
+                    self.tell_request(name, &answer);
+                }
                 let body = Body::Answer { from: self.me.id, seen_at: None, answer: *answer };
                 self.reply(now, asker, transaction, body, true);
             }

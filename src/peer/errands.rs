@@ -42,7 +42,7 @@ impl Goal {
     }
 
     /// What is heard of holders is for it.
-    fn holders(&mut self) -> Option<&mut Holders> {
+    pub fn holders(&mut self) -> Option<&mut Holders> {
         match self {
             Goal::Store(_) => None,
             Goal::Request(request) => Some(&mut request.holders),
@@ -271,7 +271,8 @@ impl Peer {
         }
     }
 
-    fn all_asked(&mut self, now: Moment, id: ErrandId, job: ErrandJob) {
+    /// Goes on with what was heard.
+    pub(super) fn all_asked(&mut self, now: Moment, id: ErrandId, job: ErrandJob) {
         match job.goal {
             Goal::Store(_) => self.begin_uploads(id, job),
             Goal::Request(_) => self.fetch_next(now, id, job),

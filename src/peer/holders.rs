@@ -40,6 +40,11 @@ impl Holders {
         self.keepers = keepers;
     }
 
+    /// Who shall keep it before all others.
+    pub fn owner(&self) -> Option<Contact> {
+        self.keepers.first().copied()
+    }
+
     /// A peer said what it has. What it says later counts if it is more.
     pub fn heard(&mut self, contact: Contact, holdings: &[Holding], lying: bool) {
         self.silent.remove(&contact.id);

@@ -47,11 +47,7 @@ impl Peer {
         request.holders.found(keepers);
         request.holders.heard(me, &held, false);
         if own && held.is_empty() && job.name.four_digits().is_some() {
-            job.phase = Phase::Looking;
-            let ticket = self.fresh_ticket();
-            self.looks.insert(ticket, PendingLook::Errand(id));
-            self.out.push_back(Output::Look { ticket, name: job.name.clone() });
-            return drop(self.errands.insert(id, job));
+            return self.look_here(id, job);
         }
         if own {
             let there = held.first().is_some_and(|held| !held.content.is_removed());
@@ -65,14 +61,22 @@ impl Peer {
         self.shelf.versions(key).map(|(manifest, _)| manifest.holding()).collect()
     }
 
-    /// We are the owner, and have looked into our folder.
+    /// We are the owner, and look into our folder.
+    pub(super) fn look_here(&mut self, id: ErrandId, mut job: ErrandJob) {
+        job.phase = Phase::Looking;
+        self.look(job.name.clone(), PendingLook::Errand(id));
+        self.errands.insert(id, job);
+    }
+
     pub(super) fn errand_looked(&mut self, now: Moment, id: ErrandId, found: bool) {
         let Some(mut job) = self.errands.remove(&id) else { return };
-        if let Goal::Request(request) = &mut job.goal {
-            request.holders.heard(self.me, &[], found);
+        if let Some(holders) = job.goal.holders() {
+            holders.heard(self.me, &[], found);
         }
-        self.news(if found { News::FileHere(job.name.clone()) } else { News::NotHere(job.name.clone()) });
-        self.fetch_next(now, id, job);
+        if let Goal::Request(_) = job.goal {
+            self.news(if found { News::FileHere(job.name.clone()) } else { News::NotHere(job.name.clone()) });
+        }
+        self.all_asked(now, id, job);
     }
 
     /// Asks all who should hold a copy what they have: an owner that was away may have an old version. Then fetches the

@@ -4,7 +4,7 @@
 use super::errands::{ErrandJob, Goal, Phase};
 use super::holders::{Holders, KEEPERS_ASKED};
 use super::*;
-use crate::ground::krpc;
+use crate::ground::krpc::{self, Errand};
 use crate::overlay::{Geometry, Reason};
 
 /// A lookup that has ended.
@@ -26,7 +26,7 @@ pub struct Trace {
     pub met: Vec<Id>,
     /// Who keeps the place.
     pub owner: Id,
-    /// Who holds a copy that answers, the owner first.
+    /// Who holds a copy that answers, the owner first; where nobody does, in whose folder it lies.
     pub holders: Vec<Id>,
     /// How many peers said what they hold.
     pub asked: usize,
@@ -59,6 +59,8 @@ pub(super) struct Tracing {
     wanted: Option<Ruler>,
     begun: Moment,
     pub holders: Holders,
+    /// The owner has been asked for what lies in its folder.
+    looked: bool,
     steps: Vec<Asked>,
     /// Who was heard of first from whom.
     named: BTreeMap<Id, (Contact, Id)>,
@@ -87,7 +89,8 @@ impl Tracing {
         let known = overlay.contacts();
         let named = known.iter().chain([&me]).map(|contact| (contact.id, (*contact, me.id))).collect();
         let hop_by_hop = overlay.next_hop().is_some();
-        Tracing { wanted, begun: now, holders: Holders::default(), steps: Vec::new(), named, hop_by_hop }
+        let holders = Holders::default();
+        Tracing { wanted, begun: now, holders, looked: false, steps: Vec::new(), named, hop_by_hop }
     }
 
     /// Somebody is asked the way.
@@ -173,8 +176,30 @@ impl Peer {
         if !announced.is_empty() {
             return self.ask_announced(now, id, job, announced);
         }
+        if let Some(owner) = self.whose_folder_counts(&mut job) {
+            return self.look_at(now, id, job, owner);
+        }
         job.phase = Phase::Moving;
         self.end_trace(job);
+    }
+
+    /// The owner, where a request would have it look into its folder: once.
+    fn whose_folder_counts(&self, job: &mut ErrandJob) -> Option<Contact> {
+        let Goal::Trace(tracing) = &mut job.goal else { unreachable!("only traces are traced") };
+        let may_lie = self.overlay.geometry() == Geometry::Ring && job.name.four_digits().is_some();
+        let looks = may_lie && tracing.holders.best(|_| true).is_none() && !tracing.looked;
+        tracing.looked |= looks;
+        if looks { tracing.holders.owner() } else { None }
+    }
+
+    fn look_at(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, owner: Contact) {
+        if owner == self.me {
+            return self.look_here(id, job);
+        }
+        let (target, errand) = (self.naming.place(&job.name), Some(Errand::Find(job.name.clone())));
+        job.phase = Phase::Asking([owner.addr].into());
+        self.errands.insert(id, job);
+        self.ask(now, owner, Question::FindNode { target, errand }, Patience::Search, Why::Errand(id, owner));
     }
 
     fn end_trace(&mut self, job: ErrandJob) {
@@ -188,7 +213,10 @@ impl Peer {
             None => tracing.hops(own, self.me.id, place, &all),
         };
         let best = tracing.holders.best(|_| true).filter(|best| !best.content.is_removed());
-        let holders = best.map(|best| tracing.holders.of(&best, |_| true)).unwrap_or_default();
+        let holders = match best {
+            Some(best) => tracing.holders.of(&best, |_| true),
+            None => tracing.holders.lying(|_| true),
+        };
         let answered = |id: &Id| {
             *id == self.me.id || !tracing.steps.iter().any(|step| step.to.id == *id && step.answered.is_none())
         };

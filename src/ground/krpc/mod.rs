@@ -6,7 +6,7 @@
 //!             ours: bye 1 "I am leaving" · at "I am reached there", 6 or 18 bytes
 //! in a        id · target · info_hash · port · implied_port · seed (BEP 33) · token · want n4 n6 (BEP 32) · scrape
 //!             v · k · salt · seq · sig · cas (BEP 44)
-//!             ours: errand join|store|request · name · shown 1 · moved 1 · lost id · files · left (seconds)
+//!             ours: errand join|store|request|find · name · shown 1 · moved 1 · lost id · files · left (seconds)
 //!             first · last · digest
 //! in r        id · nodes (26 bytes each) · nodes6 (38 bytes each) · token · values · v k seq sig · BFsd BFpe
 //!             interval · num · samples (BEP 51)
@@ -385,7 +385,8 @@ mod tests {
             find(None),
             find(Some(Errand::Join)),
             find(Some(Errand::Store(name.clone()))),
-            find(Some(Errand::Request(name))),
+            find(Some(Errand::Request(name.clone()))),
+            find(Some(Errand::Find(name))),
             question(Question::Holds(vec![holding(); MAX_FILES])),
             answer(Answer::default()),
             answer(Answer {

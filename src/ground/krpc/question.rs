@@ -75,7 +75,7 @@ pub enum Ping {
     Lost(Id),
 }
 
-/// What a shown search is for.
+/// What a search is for, where that makes a difference. Those but the last are shown to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
     /// The asker looks for its own place.
@@ -84,6 +84,8 @@ pub enum Errand {
     Store(FileName),
     /// It looks for who has a file.
     Request(FileName),
+    /// The same, and nobody shows it.
+    Find(FileName),
 }
 
 /// "I have this torrent, or file."
@@ -158,6 +160,7 @@ impl Question {
                     Some(Errand::Join) => (Some("join"), None),
                     Some(Errand::Store(name)) => (Some("store"), Some(name)),
                     Some(Errand::Request(name)) => (Some("request"), Some(name)),
+                    Some(Errand::Find(name)) => (Some("find"), Some(name)),
                 };
                 if let Some(word) = word {
                     a.bytes("errand", word.as_bytes());
@@ -335,6 +338,7 @@ fn decode_errand(arguments: &Value) -> Result<Option<Errand>, Refusal> {
         Some("join") => Some(Errand::Join),
         Some("store") => Some(Errand::Store(name()?)),
         Some("request") => Some(Errand::Request(name()?)),
+        Some("find") => Some(Errand::Find(name()?)),
         // An errand of a later version: still a question for contacts.
         _ => None,
     })
