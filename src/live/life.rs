@@ -6,7 +6,7 @@ use super::host::{About, Event, Wish};
 use super::interest::Interest;
 use super::meters::Look;
 use super::orders::{Delivery, Orders};
-use crate::ground::{FileName, Manifest};
+use crate::ground::Manifest;
 use crate::peer::{Answer, Command, Input, Move, MoveError, Output, Ticket};
 use crate::transfer::Put;
 use std::sync::Arc;
