@@ -155,7 +155,8 @@ fn control_c_leaves_what_was_measured_and_no_peer() {
 fn at_a_terminal_a_bar_says_how_fast_it_goes_and_how_long_it_will_take() {
     let place = Place::new();
     let mut command = program();
-    command.args(["bench", "e1", "--quick"]).current_dir(place.dir.path()).env("TMPDIR", place.passing.path());
+    // Not a quick one: its bars are there for a moment.
+    command.args(["bench", "e1"]).current_dir(place.dir.path()).env("TMPDIR", place.passing.path());
     let mut bench = Terminal::run(&command);
     bench.shows_row("a bar", |row| row.contains("━") && row.contains("/s  ") && row.ends_with(" left"));
     bench.press("\x03");

@@ -8,8 +8,8 @@
 mod common;
 mod faults;
 
-use common::{Peer, SOON, eventually, noise};
-use faults::{Disk, Fault, Pair, Report, Room, Shim, Told, leftovers, request, sweep};
+use common::{Peer, eventually, noise};
+use faults::{Disk, Fault, LIMIT, Pair, Report, Room, Shim, Told, leftovers, request, sweep};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use std::fs;
@@ -131,10 +131,10 @@ fn crash_at_the_start(pair: &mut Pair, fault: Fault, n: u64, left_by: (Fault, u6
     let keeper = pair.begin_keeper(&folder, Some(&page));
     let asker = pair.begin_asker(&room.folder("witness"), None);
     let accepted = |peer: &Peer| peer.lines().iter().any(|line| line.text == "Join request has been accepted");
-    eventually(SOON, "it starts or dies", || (keeper.has_ended() || accepted(&asker)).then_some(()));
+    eventually(LIMIT, "it starts or dies", || (keeper.has_ended() || accepted(&asker)).then_some(()));
     let mut defects = Vec::new();
     if keeper.has_ended() && !fault.is_deadly() {
-        keeper.exit(SOON);
+        keeper.exit(LIMIT);
         let last = keeper.transcript().pop().map(|line| line.text).unwrap_or_default();
         if !last.starts_with("Cannot start: ") {
             defects.push(format!("it does not start, and says {last:?}"));
@@ -222,7 +222,7 @@ fn failure_at_a_requester(pair: &mut Pair, fault: Fault, n: u64) -> Report {
     page.arm(fault, n);
     asker.type_line(&format!("Request {WANTED}"));
     let is_end = |text: &str| text.starts_with("File 0153 received") || text.starts_with("File 0153: ");
-    let ending = eventually(SOON, "it is told, or it dies", || {
+    let ending = eventually(LIMIT, "it is told, or it dies", || {
         let told = asker.lines().into_iter().find(|line| is_end(&line.text)).map(|line| line.text);
         told.or_else(|| asker.has_ended().then(String::new))
     });
@@ -260,16 +260,17 @@ fn a_requester_killed_in_mid_transfer_keeps_its_older_copy_and_gets_the_file_nex
     let Some(shim) = Shim::compile() else { return };
     let pair = Pair::new(&shim);
     let (folder, own) = (pair.lab.folder("keeper"), pair.lab.folder("asker"));
-    let keeper = pair.keeper(&folder, None);
+    // Seconds are left when it has begun to arrive.
+    let keeper = pair.slow_keeper(&folder);
     let asker = pair.asker(&own, None);
-    let (large, older) = (noise(200 << 20, 9), b"older");
+    let (large, older) = (noise(40 << 20, 9), b"older");
     assert_eq!(pair.store(&asker, NEW, &large), Told::Kept);
     let received = asker.received(NEW);
     fs::write(&received, older).unwrap();
     asker.type_line(&format!("Request {NEW}"));
-    asker.wait_for(&format!("Receiving File {NEW} from Peer 200"), SOON);
+    asker.wait_for(&format!("Receiving File {NEW} from Peer 200"), LIMIT);
     asker.signal(Signal::KILL);
-    asker.exit(SOON);
+    asker.exit(LIMIT);
     assert_eq!(fs::read(&received).unwrap(), older);
     drop((keeper, asker));
     let _keeper = pair.keeper(&folder, None);

@@ -7,11 +7,15 @@ mod common;
 use common::program;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const COUNT: usize = 8;
+/// How many of these take something before a put is done: three of four are enough, where the others are late. On a busy
+/// machine some are.
+const ENOUGH: RangeInclusive<u64> = 6..=COUNT as u64;
 const SEED: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 const INFO_HASH: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 /// The SHA-1 of `12:Hello World!` (BEP 44).
@@ -86,6 +90,12 @@ fn object(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
+/// So many have it: the number is taken out of the answer, of which the rest can then be compared.
+fn enough_have_it(answer: &mut Value, field: &str) {
+    let count = answer.as_object_mut().unwrap().remove(field);
+    assert!(count.as_ref().and_then(Value::as_u64).is_some_and(|count| ENOUGH.contains(&count)), "{count:?} {answer}");
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -93,8 +103,9 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn values_are_kept_and_found() {
     let network = Network::start(COUNT, &[]);
-    let put = network.done(0, &["put", "Hello World!"]);
-    assert_eq!(put, json!({ "event": "done", "key": HELLO, "copies": COUNT }));
+    let mut put = network.done(0, &["put", "Hello World!"]);
+    enough_have_it(&mut put, "copies");
+    assert_eq!(put, json!({ "event": "done", "key": HELLO }));
     assert_eq!(network.done(5, &["get", HELLO]), json!({ "event": "done", "value": "Hello World!" }));
     assert_eq!(network.fails(&["get", &HELLO.replace('e', "f")]), (3, json!("not_found")));
 
@@ -115,9 +126,10 @@ fn values_with_an_owner_have_versions() {
     fn put<'w>(more: &[&'w str], value: &'w str) -> Vec<&'w str> {
         [&["put", "--seed", SEED, "--salt", "foo"], more, &[value]].concat()
     }
-    let first = network.done(0, &put(&["--seq", "3"], "one"));
+    let mut first = network.done(0, &put(&["--seq", "3"], "one"));
+    enough_have_it(&mut first, "copies");
     let key = first["key"].as_str().unwrap().to_owned();
-    assert_eq!((key.len(), &first["seq"], &first["copies"]), (64, &json!(3), &json!(COUNT)));
+    assert_eq!((key.len(), &first["seq"]), (64, &json!(3)));
     assert_eq!(first["target"].as_str().unwrap().len(), 40);
     let get = ["get", "--salt", "foo", &key];
     assert_eq!(network.done(4, &get), json!({ "event": "done", "value": "one", "seq": 3 }));
@@ -133,8 +145,9 @@ fn values_with_an_owner_have_versions() {
 #[test]
 fn torrents_are_announced_and_found() {
     let network = Network::start(COUNT, &[]);
-    let announced = network.done(0, &["announce", INFO_HASH, "6881"]);
-    assert_eq!(announced, json!({ "event": "done", "announced": COUNT }));
+    let mut announced = network.done(0, &["announce", INFO_HASH, "6881"]);
+    enough_have_it(&mut announced, "announced");
+    assert_eq!(announced, json!({ "event": "done" }));
     network.done(1, &["announce", INFO_HASH, "0", "--seeder"]);
     let found = network.done(7, &["get-peers", INFO_HASH]);
     let peers: Vec<&str> = found["peers"].as_array().unwrap().iter().map(|peer| peer.as_str().unwrap()).collect();
@@ -162,8 +175,10 @@ fn ipv6_is_a_network_too() {
 
 #[test]
 fn a_network_out_of_reach_is_told() {
-    // Nobody listens at a port that was just given back.
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Nobody listens at the port of a socket that hears one other alone; given back, it might be taken by another test.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    taken.connect("127.0.0.1:9").unwrap();
+    let closed = taken.local_addr().unwrap().to_string();
     let output = run(&["get", HELLO, "--json", "--bootstrap", &closed], b"");
     assert_eq!((output.status.code(), &object(&output)["code"]), (Some(4), &json!("out_of_reach")));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

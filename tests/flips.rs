@@ -25,10 +25,10 @@ const CHUNK: u64 = 64 << 10;
 const MOST_BYTES: u64 = 1 << 20;
 /// What all frames of a transfer have together, and a little more: some bits that should flip are never sent.
 const FRAMES: u64 = 400;
-/// How long the other end of a damaged line is waited for: a flipped length lets both wait for what never comes.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// The same for lines that are whole.
+/// How long the other end of a line is waited for.
 const SOON: Duration = Duration::from_secs(30);
+/// The same when the bit has flipped: a flipped length lets both wait for what never comes.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Most bytes that a flipped bit may cost, for each holder that gives it: the file once more, its list, and what is said.
 const MOST_WASTED: u64 = MOST_BYTES + 16 * 32 + 4 * FRAMES;
 /// Files that are worked on at once: most of the time goes into waiting for the disk.
@@ -67,8 +67,6 @@ struct Flipping<'f> {
 impl Flipping<'_> {
     fn new(stream: TcpStream, flip: Flip, list: &[u8]) -> Flipping<'_> {
         stream.set_nodelay(true).unwrap();
-        let patience = if matches!(flip, Flip::None) { SOON } else { PATIENCE };
-        stream.set_read_timeout(Some(patience)).unwrap();
         Flipping { stream, flip, list, sent: 0, flipped: false }
     }
 }
@@ -90,6 +88,8 @@ impl Write for Flipping<'_> {
         if let Some((bit, byte)) = bit.and_then(|bit| Some((bit, bytes.get_mut((bit / 8) as usize)?))) {
             *byte ^= 1 << (bit % 8);
             self.flipped = true;
+            // Not before: a line that is slow to begin does not wait in vain. When this end goes away, the other one does.
+            self.stream.set_read_timeout(Some(PATIENCE))?;
         }
         self.stream.write_all(&bytes)?;
         self.sent += bytes.len() as u64;
@@ -241,8 +241,6 @@ impl Lines for Calls<'_, '_> {
     fn call(&self, to: SocketAddr) -> Result<TcpStream, MoveError> {
         let flip = self.flips.lock().unwrap().take_if(|(at, _)| *at == to).map_or(Flip::None, |(_, flip)| flip);
         let (near, far) = connected();
-        let patience = if matches!(flip, Flip::None) { SOON } else { PATIENCE };
-        near.set_read_timeout(Some(patience)).unwrap();
         let (held, sent, flipped) = (self.held, self.sent, self.flipped);
         let holder = held.holders.iter().find(|holder| holder.contact.addr == to).unwrap();
         self.scope.spawn(move || {
@@ -267,7 +265,9 @@ impl Lines for Calls<'_, '_> {
 fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
+    let far = listener.accept().unwrap().0;
+    [&near, &far].into_iter().for_each(|end| end.set_read_timeout(Some(SOON)).unwrap());
+    (near, far)
 }
 
 /// What came of many transfers; wrong bytes end the test before they are counted.
@@ -403,8 +403,6 @@ fn put_flipped(keeper: &Store, keeper_dir: &Path, held: &Held, chance: &mut Chan
         let put = Put { manifest: manifest.clone(), left: None, fresh: true, from: Id::numbered(2) };
         let (near, mut far) = connected();
         let mut near = Flipping::new(near, flip, &held.list);
-        let patience = if matches!(flip, Flip::None) { SOON } else { PATIENCE };
-        far.set_read_timeout(Some(patience)).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || {
                 if let Ok(Question::Put(put)) = read_question(&mut far) {

@@ -18,14 +18,16 @@ fn seven() -> Network {
     let lines = ["2 4 5", "4 5 8", "5 8 9", "8 9 14", "9 14 19", "14 19 2", "19 2 4"];
     let lines = lines.map(|line| format!("init {line} 1"));
     let network = Network::of(&lines.iter().map(String::as_str).collect::<Vec<_>>());
-    eventually(SOON, "peer 4 knows six successors", || {
-        let seen = network.p2p(&["ring", "--json"]).with(0);
-        let seen = objects(&seen);
-        let is_successor = |object: &serde_json::Value| {
-            object["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role["role"] == "successor"))
-        };
-        (seen.iter().filter(|object| is_successor(object)).count() == 6).then_some(())
-    });
+    for number in network.ring.peers.keys() {
+        eventually(SOON, &format!("peer {number} knows six successors"), || {
+            let seen = network.p2p(&["ring", "--json", "--peer", &number.to_string()]).with(0);
+            let seen = objects(&seen);
+            let is_successor = |object: &serde_json::Value| {
+                object["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role["role"] == "successor"))
+            };
+            (seen.iter().filter(|object| is_successor(object)).count() == 6).then_some(())
+        });
+    }
     network
 }
 
@@ -172,6 +174,7 @@ fn in_kademlia_hops_are_told_by_their_buckets() {
         network.start(line);
     }
     network.found(3);
+    network.knows_all();
     network.store("report.pdf", b"first");
     let lines = network.p2p(&["find", "report.pdf"]).with(0);
     assert!(lines[0].contains(", kademlia (peers 2 4 5)"), "{lines:?}");

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// How long a look may show something else, as where a third copy has just been made.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
 /// The pages whose examples are run.
 const PAGES: [(&str, &str); 3] = [
@@ -156,7 +156,8 @@ impl Stage {
         panic!("{example:?} printed: {}", fs::read_to_string(&out).unwrap());
     }
 
-    /// Runs a command, and compares what it says with what is shown. What `sleep N;` stands before is tried for N seconds.
+    /// Runs a command, and compares what it says with what is shown. What `sleep N;` stands before is tried until it is so:
+    /// N seconds are for a machine that does nothing else.
     fn plays(&self, example: &Example) {
         let goes_on = ["p2p init", "p2p join", "p2p up", "p2p watch", "p2p dht serve", "target/release/p2p join"];
         if goes_on.iter().any(|begin| example.command.starts_with(begin)) {
@@ -168,8 +169,9 @@ impl Stage {
         if let Some((first, (secs, last))) =
             line.split_once("; sleep ").and_then(|(first, rest)| Some((first, rest.split_once("; ")?)))
         {
+            assert!(secs.parse::<u64>().is_ok(), "{example:?}");
             self.prepares(first);
-            (line, limit) = (last, Duration::from_secs(secs.parse().unwrap()));
+            (line, limit) = (last, LIMIT);
         }
         let begun = std::time::Instant::now();
         loop {
@@ -357,13 +359,17 @@ fn asks_a_peer(stage: &Stage, block: &Block) {
     }
 }
 
-/// They never end by themselves: 124 is what `timeout` ends with.
+/// They never end by themselves: 124 is what `timeout` ends with. On a busy machine nothing may be said in a second.
 fn hears_events(stage: &Stage, block: &Block) {
     with_peer_4(stage);
     for Example { command, .. } in block.examples() {
-        let (code, told) = stage.run(&format!("timeout 1 {}", command.replacen("curl ", "curl -fsS ", 1)));
-        assert_eq!(code, 124, "{command}: {told}");
-        assert!(!command.contains("since=0") || told.contains("data: {"), "{command}: {told}");
+        let is_heard = [1, 5, 20].into_iter().any(|seconds| {
+            let (code, told) = stage.run(&format!("timeout {seconds} {}", command.replacen("curl ", "curl -fsS ", 1)));
+            assert_eq!(code, 124, "{command}: {told}");
+            // Else there may be nothing to tell.
+            !command.contains("since=0") || told.contains("data: {")
+        });
+        assert!(is_heard, "{command}: nothing is told");
     }
 }
 
@@ -376,7 +382,7 @@ fn hears_of_a_death(stage: &Stage, block: &Block) {
     eventually(LIMIT, "they know each other", know);
     stage.prepares("kill -9 $(pgrep -f '^p2p init 9 ')");
     let told = || {
-        let (_, told) = stage.run("timeout 1 curl -fsSN 'http://127.0.0.1:8080/v1/events?since=0'");
+        let (_, told) = stage.run("timeout 3 curl -fsSN 'http://127.0.0.1:8080/v1/events?since=0'");
         told.contains("peer.dead").then_some(told)
     };
     let told = eventually(LIMIT, "it is told", told);

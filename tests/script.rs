@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Everything there is to tell, pings left out, peer by peer, from the first moment to the last.
 const TOLD: [(u8, &[&str]); 8] = [
@@ -92,6 +92,9 @@ fn copy_files(to: &Path) {
     }
 }
 
+/// How late a line may be printed and read on a busy machine. Guess.
+const LATE: Duration = Duration::from_secs(8);
+
 /// The script, at one ping interval.
 fn run_the_script(seconds: u64) {
     let lab = Lab::classic();
@@ -125,7 +128,7 @@ fn run_the_script(seconds: u64) {
     fourteen.signal(Signal::INT);
     assert_eq!(fourteen.exit(SOON).code(), Some(130));
     for number in [8, 5] {
-        ring[number].wait_for("Peer 14 is no longer alive", Duration::from_secs(seconds + 4));
+        ring[number].wait_for("Peer 14 is no longer alive", Duration::from_secs(seconds) + SOON);
     }
     ring.closes_within(SOON);
 
@@ -158,8 +161,8 @@ fn pings_are_right(peer: &Peer, lines: &[Line], seconds: u64) {
     let number = peer.number;
     let legal: BTreeMap<u8, &[u8]> = PINGED_BY.into();
     let mut successors = initial.get(&number).copied().unwrap_or_default();
-    let mut changed = true;
-    let mut last_round = None;
+    let (mut changed, mut regular_rounds) = (false, 0);
+    let mut last_round: Option<Instant> = None;
     let mut round: BTreeSet<u8> = BTreeSet::new();
     for line in lines {
         let tail = |head: &str| line.text.strip_prefix(head).map(str::to_owned);
@@ -173,9 +176,12 @@ fn pings_are_right(peer: &Peer, lines: &[Line], seconds: u64) {
             assert_eq!(sent, format!("{} and {}", successors[0], successors[1]), "peer {number}");
             if let Some(last) = last_round {
                 let pause = line.at.duration_since(last);
-                assert!(changed || pause > Duration::from_secs(seconds).mul_f32(0.7), "peer {number}: {pause:?}");
-                assert!(pause < Duration::from_secs(seconds + 2), "peer {number}: no pings for {pause:?}");
+                assert!(pause < Duration::from_secs(seconds) + LATE, "peer {number}: no pings for {pause:?}");
             }
+            // Counted, not timed: a line that is read late is nearer to the next one than it was printed.
+            regular_rounds += u32::from(!changed);
+            let intervals = line.at.duration_since(peer.started).as_secs_f64() / seconds as f64;
+            assert!(f64::from(regular_rounds) <= intervals + 1.0, "peer {number}: {regular_rounds} in {intervals}");
             (last_round, changed) = (Some(line.at), false);
             round = successors.into();
         } else if let Some(by) = one("Ping response received from Peer ") {

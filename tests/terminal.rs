@@ -125,18 +125,14 @@ fn tab_asks_the_network_for_the_names_that_this_prompt_has_not_heard_of() {
     let far = terminal.lab.source("far away.txt", b"dolor");
     terminal.other.type_line(&format!("Store {}", far.display()));
     terminal.other.wait_until(SOON, "it is stored", |line| line.text.starts_with("Stored far away.txt: "));
-    terminal.press("history fa\t");
-    terminal.prompt_is("> history far away.txt");
-    terminal.press("\x15ping \t");
-    terminal.prompt_is("> ping 8");
+    terminal.tab_makes("history fa", "> history far away.txt");
+    terminal.tab_makes("ping ", "> ping 8");
     terminal.press("\x15set colour blue\r");
     eventually(SOON, "it is set", || {
         terminal.rows().iter().any(|row| row.starts_with("colour is set (")).then_some(())
     });
-    terminal.press("get \t");
-    terminal.prompt_is("> get colour");
-    terminal.press("\x15find x --as k\t");
-    terminal.prompt_is("> find x --as kademlia");
+    terminal.tab_makes("get ", "> get colour");
+    terminal.tab_makes("find x --as k", "> find x --as kademlia");
     assert!(terminal.rows().iter().all(|row| !row.starts_with("1 file (")), "nobody typed ls: {}", terminal.text());
     terminal.press("\x15ls\r");
     terminal.shows_row("what was typed", |row| row.starts_with("1 file ("));

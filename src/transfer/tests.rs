@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 use tempfile::{TempDir, tempdir};
@@ -295,8 +295,8 @@ fn a_refusal_is_heard() {
 enum Manner {
     /// It gives it.
     Honest,
-    /// It says nothing before all that wait so have been asked, and is slow then.
-    Together(Arc<Barrier>),
+    /// It says nothing before all that wait so have been asked, is slow then, and gives not much before all give.
+    Together(Arc<Company>),
     /// It dies after so many bytes.
     Dies(u64),
     /// It has wrong bytes.
@@ -313,6 +313,28 @@ enum Manner {
     Missing,
     /// It says that it takes its time, for ever.
     Stalls,
+}
+
+/// Those who give together.
+struct Company {
+    asked: Barrier,
+    /// How many have given more than a chunk, and how many will.
+    giving: AtomicUsize,
+    count: usize,
+}
+
+impl Company {
+    fn of(count: usize) -> Arc<Company> {
+        Arc::new(Company { asked: Barrier::new(count), giving: AtomicUsize::new(0), count })
+    }
+
+    /// Returns when all give. One that is never asked for so much is not waited for without end: then the test says so.
+    fn wait(&self) {
+        let begun = Instant::now();
+        while self.giving.load(Ordering::SeqCst) < self.count && begun.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 /// Several holders behind doors of their own.
@@ -340,9 +362,9 @@ impl Read for Mannered {
 
 impl Write for Mannered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.manner {
+        match &self.manner {
             Manner::Together(_) | Manner::After(_) => thread::sleep(Duration::from_millis(5)),
-            Manner::Dies(after) if self.sent.load(Ordering::Relaxed) > after => {
+            Manner::Dies(after) if self.sent.load(Ordering::Relaxed) > *after => {
                 // What it has sent arrives: closed with questions unread, the socket would take that back.
                 self.stream.shutdown(Shutdown::Write)?;
                 io::copy(&mut self.stream, &mut io::sink())?;
@@ -351,7 +373,13 @@ impl Write for Mannered {
             _ => {}
         }
         let written = self.stream.write(bytes)?;
-        self.sent.fetch_add(written as u64, Ordering::Relaxed);
+        let before = self.sent.fetch_add(written as u64, Ordering::Relaxed);
+        if let Manner::Together(all) = &self.manner
+            && (before..before + written as u64).contains(&(CHUNK as u64))
+        {
+            all.giving.fetch_add(1, Ordering::SeqCst);
+            all.wait();
+        }
         Ok(written)
     }
 
@@ -423,21 +451,25 @@ fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
                 chunks.iter().for_each(|chunk| bytes[chunk * CHUNK] ^= 1);
                 Some(whole(&bytes))
             }
+            // Gates open and are passed when there is nothing left but to give: the file to give takes a while to write.
             Manner::LiesFirst(gate) => {
+                let whole = whole(&vec![b'x'; bytes.len()]);
                 gate.get_or_init(|| ());
-                Some(whole(&vec![b'x'; bytes.len()]))
+                Some(whole)
             }
             Manner::Honest | Manner::Dies(_) | Manner::Together(_) | Manner::After(_) if get.content.is_none() => {
                 Some(Served::Lying { file: file(bytes), len_bytes: bytes.len() as u64 })
             }
             Manner::Honest | Manner::Dies(_) => Some(whole(bytes)),
             Manner::Together(all) => {
-                all.wait();
-                Some(whole(bytes))
+                let whole = whole(bytes);
+                all.asked.wait();
+                Some(whole)
             }
             Manner::After(gate) => {
+                let whole = whole(bytes);
                 gate.wait();
-                Some(whole(bytes))
+                Some(whole)
             }
         };
         if serve_get(&mut stream, &get, served, exchange, HERE).is_err() {
@@ -519,7 +551,7 @@ fn any_content_is_got() {
 #[test]
 fn long_content_comes_from_all_holders_at_once_and_short_content_from_one() {
     for (len, from) in [(20 << 20, 3), (2 << 20, 1)] {
-        let all = Arc::new(Barrier::new(from));
+        let all = Company::of(from);
         let manners = [(); 3].map(|()| Manner::Together(all.clone()));
         let bytes = good(len);
         let holders = Holders::of(&bytes, &manners);

@@ -110,6 +110,16 @@ impl Network {
         eventually(SOON, "each has a socket and a plate", || (count() == 2 * peers).then_some(()));
     }
 
+    /// Each has all others among its contacts.
+    pub fn knows_all(&self) {
+        let others = format!("{} contact", self.ring.peers.len() - 1);
+        for number in self.ring.peers.keys() {
+            let look = || self.p2p(&["peers", "--peer", &number.to_string()]).out;
+            let knows = || look().lines().any(|line| line.starts_with(&others)).then_some(());
+            eventually(SOON, &format!("peer {number} knows all"), knows);
+        }
+    }
+
     /// Turns one bit of a file of this length that a peer keeps.
     pub fn damage(&self, number: u8, len_bytes: u64) {
         self.damage_at(number, len_bytes, 70_000);

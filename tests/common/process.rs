@@ -40,7 +40,8 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Its working folder.
     pub dir: PathBuf,
-    started: Instant,
+    /// Before it did anything.
+    pub started: Instant,
     child: Mutex<Child>,
     stdin: Mutex<Option<ChildStdin>>,
     lines: Arc<Mutex<Vec<Line>>>,
@@ -83,6 +84,7 @@ impl Peer {
     /// Starts a peer from a command that has all its words.
     pub fn spawn(number: u8, port: u16, dir: &Path, mut command: Command) -> Peer {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().unwrap();
         let lines = Arc::default();
         listen(child.stdout.take().unwrap(), Stream::Out, &lines);
@@ -92,7 +94,7 @@ impl Peer {
             number,
             addr: SocketAddr::from(([127, 0, 0, 1], port)),
             dir: dir.to_owned(),
-            started: Instant::now(),
+            started,
             child: Mutex::new(child),
             stdin,
             lines,

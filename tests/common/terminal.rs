@@ -12,6 +12,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// A program at a terminal.
 pub struct Terminal {
@@ -89,12 +90,28 @@ impl Terminal {
 
     /// The row with the cursor.
     pub fn prompt_is(&self, text: &str) {
+        eventually(SOON, &format!("the prompt {text:?}"), || self.has_prompt(text).then_some(()));
+    }
+
+    /// Tab makes this prompt of what is typed after `> `. Tab waits a moment for the network and no longer: on a busy machine
+    /// whoever wants to know presses it again.
+    pub fn tab_makes(&mut self, typed: &str, text: &str) {
         eventually(SOON, &format!("the prompt {text:?}"), || {
-            let screen = self.screen.lock().unwrap();
-            let current = &screen.rows[screen.row];
-            let padded = format!("{:width$}", current.iter().collect::<String>(), width = text.len());
-            (padded.trim_end() == text.trim_end() && screen.column == text.len()).then_some(())
+            // Over what is there, so that it is the same whatever became of the last one.
+            self.press(&format!("\x15{typed}\t"));
+            let pressed = Instant::now();
+            while !self.has_prompt(text) && pressed.elapsed() < Duration::from_secs(1) {
+                thread::sleep(Duration::from_millis(10));
+            }
+            self.has_prompt(text).then_some(())
         });
+    }
+
+    fn has_prompt(&self, text: &str) -> bool {
+        let screen = self.screen.lock().unwrap();
+        let current = &screen.rows[screen.row];
+        let padded = format!("{:width$}", current.iter().collect::<String>(), width = text.len());
+        padded.trim_end() == text.trim_end() && screen.column == text.len()
     }
 
     /// All rows, those that were scrolled away included.

@@ -5,6 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 into=target/engine
 
+# What comes from elsewhere may come at the third try.
+again() { "$@" || { sleep 5 && "$@"; } || { sleep 20 && "$@"; }; }
 without() { echo "no Docker engine: $*; tests of containers will be skipped" >&2; exit; }
 
 command -v dockerd >/dev/null && command -v containerd >/dev/null && exit
@@ -17,7 +19,8 @@ packages=(docker.io containerd runc tini libdevmapper1.02.1 libseccomp2)
 rm -rf $into
 mkdir -p $into/packages
 fetch() { (cd $into/packages && apt-get download -q "${packages[@]}") >/dev/null 2>&1; }
-fetch || { apt-get update -q >/dev/null 2>&1; fetch; } || without "apt-get could not download ${packages[*]}"
+fetch_anew() { apt-get update -q >/dev/null 2>&1; fetch; }
+fetch || again fetch_anew || without "apt-get could not download ${packages[*]}"
 for package in $into/packages/*.deb; do
     dpkg-deb -x "$package" $into || without "$package cannot be unpacked"
 done

@@ -9,7 +9,7 @@ mod pair;
 mod sweep;
 
 pub use disk::Disk;
-pub use pair::{Pair, Room, Told, leftovers, request};
+pub use pair::{LIMIT, Pair, Room, Told, leftovers, request};
 pub use sweep::{Report, sweep};
 
 use rustix::io::Errno;

@@ -6,6 +6,10 @@ use crate::common::{Lab, Peer, SOON, eventually, noise, program};
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long one thing of a step may take: disks are slow where several sweeps write at once.
+pub const LIMIT: Duration = SOON.saturating_mul(4);
 
 const KEEPER: u8 = 200;
 const ASKER: u8 = 100;
@@ -65,13 +69,12 @@ impl<'s> Pair<'s> {
 
     /// Starts the keeper, with a page for its faults; returns when it answers.
     pub fn keeper(&self, folder: &Path, faults: Option<&Page>) -> Peer {
-        let keeper = self.begin_keeper(folder, faults);
-        let answers = || {
-            assert!(!keeper.has_ended(), "the keeper does not start");
-            TcpStream::connect(keeper.addr).ok()
-        };
-        eventually(SOON, "the keeper's door opens", answers);
-        keeper
+        answering(self.begin_keeper(folder, faults))
+    }
+
+    /// Starts a keeper who gives 8 MiB a second; returns when it answers.
+    pub fn slow_keeper(&self, folder: &Path) -> Peer {
+        answering(self.start(KEEPER, folder, &["init", "200", "--limit-up", "8M"], None))
     }
 
     /// Starts the keeper, and does not wait for it.
@@ -82,7 +85,7 @@ impl<'s> Pair<'s> {
     /// Starts the asker; returns when it has joined.
     pub fn asker(&self, folder: &Path, faults: Option<&Page>) -> Peer {
         let asker = self.begin_asker(folder, faults);
-        asker.wait_for("Join request has been accepted", SOON);
+        asker.wait_for("Join request has been accepted", LIMIT);
         asker
     }
 
@@ -108,13 +111,22 @@ impl<'s> Pair<'s> {
         asker.type_line(&format!("Store {}", source.display()));
         let (stored, failed) = (format!("Stored {name}: 1 copy, at Peer "), format!("File {name}: "));
         let ending =
-            asker.wait_until(SOON, &stored, |line| [&stored, &failed].iter().any(|end| line.text.starts_with(*end)));
+            asker.wait_until(LIMIT, &stored, |line| [&stored, &failed].iter().any(|end| line.text.starts_with(*end)));
         match ending.text.strip_prefix(&stored) {
             Some(number) if number == KEEPER.to_string() => Told::Kept,
             Some(_) => Told::KeptElsewhere,
             None => Told::Failed,
         }
     }
+}
+
+fn answering(keeper: Peer) -> Peer {
+    let answers = || {
+        assert!(!keeper.has_ended(), "the keeper does not start");
+        TcpStream::connect(keeper.addr).ok()
+    };
+    eventually(LIMIT, "the keeper's door opens", answers);
+    keeper
 }
 
 /// The folder of one step, removed with all in it.
@@ -154,7 +166,7 @@ pub fn request(asker: &Peer, name: &str) -> Result<Vec<u8>, String> {
     let received = format!("File {name} received");
     let endings = [&received, &format!("File {name} was not found"), &format!("File {name}: ")];
     let is_end = |text: &str| endings.iter().any(|end| text.starts_with(*end));
-    let ending = asker.wait_until(SOON, &received, |line| is_end(&line.text)).text;
+    let ending = asker.wait_until(LIMIT, &received, |line| is_end(&line.text)).text;
     if ending == received { Ok(fs::read(asker.received(name)).unwrap()) } else { Err(ending) }
 }
 

@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 into=../../target/interop
 
+# What comes from elsewhere may come at the third try.
+again() { "$@" || { sleep 5 && "$@"; } || { sleep 20 && "$@"; }; }
 fail() { echo "interop: $*; or set P2P_SKIP_INTEROP=1 to do without" >&2; exit 1; }
 
 # What is installed is what these files say: their sums are written last.
@@ -18,14 +20,15 @@ command -v npm >/dev/null || missing+=(npm)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || fail "please install ${missing[*]}"
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"; } \
-        >/dev/null || fail "apt-get could not install ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    { again apt-get update -q && again apt-get install -qy --no-install-recommends "${missing[@]}"; } >/dev/null \
+        || fail "apt-get could not install ${missing[*]}"
 fi
 
 mkdir -p $into
 rm -rf $into/venv $into/node_modules
-{ python3 -m venv $into/venv && $into/venv/bin/pip install -q -r requirements.txt; } \
+{ python3 -m venv $into/venv && again $into/venv/bin/pip install -q -r requirements.txt; } \
     || fail "pip could not install $(cat requirements.txt)"
 cp package.json package-lock.json $into
-(cd $into && npm ci --silent --no-audit --no-fund) || fail "npm could not install what package.json says"
+(cd $into && again npm ci --silent --no-audit --no-fund) || fail "npm could not install what package.json says"
 echo "$wanted" >$into/installed
