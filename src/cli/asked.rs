@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_list_that_nobody_is_to_see_is_not_shown_and_the_next_one_is() {
         let answer = Answer::Listed { files: Vec::new(), asked: 1, silent: 0 };
-        let listed = Event::Answer { ticket: Ticket(0), about: None, answer };
+        let listed = Event::Answer { ticket: Ticket(0), subject: None, answer };
         let asked = Asked::default();
         asked.lists_unseen();
         assert_eq!(asked.lines(Naming::Numbered, &listed), []);

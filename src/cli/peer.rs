@@ -9,7 +9,7 @@ use super::repl::{self, INTERRUPTED, Input};
 use super::tell::{self, Line};
 use super::{FAILED, OUT_OF_REACH, REFUSED, speech, terminal};
 use crate::ground::Naming;
-use crate::live::{self, About, Beginning, Config, Event, Host, Identity, Kind, StartError};
+use crate::live::{self, Beginning, Config, Event, Host, Identity, Kind, StartError};
 use crate::peer::{Answer, JoinError, KNOCK_FOR, News, Standing};
 use crate::web::{self, Plate, Server};
 use std::error::Error;
@@ -142,10 +142,7 @@ fn print_events(
                 Err(broadcast::error::RecvError::Closed) => break ExitCode::SUCCESS,
             };
             tell::names(&event).into_iter().for_each(|name| names.hear_of(completing::Kind::File, name.as_str()));
-            if let Event::Answer {
-                about: Some(About::Key(key)), answer: Answer::Put { .. } | Answer::Found(_), ..
-            } = &event
-            {
+            if let Event::Answer { subject: Some(key), answer: Answer::Put { .. } | Answer::Found(_), .. } = &event {
                 names.hear_of(completing::Kind::Key, key);
             }
             asked.lines(naming, &event).iter().for_each(|line| screen.print(line));

@@ -4,7 +4,7 @@ use super::report::{self, Lacking, counted};
 use crate::ground::item::as_text;
 use crate::ground::krpc::Network;
 use crate::ground::{Copy, FileName, Health, Id, Item, Naming};
-use crate::live::{About, Event};
+use crate::live::Event;
 use crate::peer::{Answer, JoinError, News, Successors};
 
 /// One printed line.
@@ -29,8 +29,8 @@ pub fn lines_of_repair(naming: Naming, event: &Event) -> Vec<Line> {
 fn told(teller: &Teller, event: &Event) -> Vec<Line> {
     let lines = match event {
         Event::News(news) => teller.news(news),
-        Event::Answer { about: Some(About::Key(key)), answer, .. } => teller.value(key, answer),
-        Event::Answer { about: Some(About::Path(_)) | None, answer, .. } => teller.answer(answer),
+        Event::Answer { subject: Some(key), answer, .. } => teller.value(key, answer),
+        Event::Answer { subject: None, answer, .. } => teller.answer(answer),
     };
     lines.into_iter().map(printable).collect()
 }
@@ -303,11 +303,11 @@ mod tests {
     }
 
     fn answer(answer: Answer) -> Event {
-        Event::Answer { ticket: Ticket(0), about: None, answer }
+        Event::Answer { ticket: Ticket(0), subject: None, answer }
     }
 
     fn told(key: &str, answer: Answer) -> Vec<String> {
-        out(Event::Answer { ticket: Ticket(0), about: Some(About::Key(key.to_owned())), answer })
+        out(Event::Answer { ticket: Ticket(0), subject: Some(key.to_owned()), answer })
     }
 
     fn item(value: &[u8]) -> Item {

@@ -56,20 +56,11 @@ pub enum Event {
     Answer {
         /// The command's.
         ticket: Ticket,
-        /// What it was about, where the answer does not say.
-        about: Option<About>,
+        /// The key it was about, where it was given by [`Host::set`] or [`Host::get`].
+        subject: Option<String>,
         /// How it ended.
         answer: Answer,
     },
-}
-
-/// What a command is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
-    /// The key of a value ([`Host::set`], [`Host::get`]).
-    Key(String),
-    /// Where a file is put ([`Host::request`]).
-    Path(PathBuf),
 }
 
 /// Resolves to a command's answer; to an error if the host ends without one.

@@ -2,14 +2,13 @@
 
 use super::body::Body;
 use super::hands::{Hands, Happening};
-use super::host::{About, Event, Wish};
+use super::host::{Event, Wish};
 use super::interest::Interest;
 use super::meters::Look;
 use super::orders::{Delivery, Orders};
-use crate::ground::Manifest;
+use crate::ground::{FileName, Manifest};
 use crate::peer::{Answer, Command, Input, Move, MoveError, Output, Ticket};
 use crate::transfer::Put;
-use std::path;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
@@ -117,7 +116,7 @@ impl Life {
     }
 
     fn begin(&mut self, wish: Wish, reply: oneshot::Sender<Answer>) {
-        let (about, wish) = match wish {
+        let (subject, wish) = match wish {
             Wish::Look(looker) => {
                 let (view, meters) = (self.body.view(), self.body.meters);
                 let look = Look { view, meters, used_bytes: self.hands.store.used_bytes() };
@@ -125,16 +124,7 @@ impl Life {
                 let _ = looker.send(look);
                 return;
             }
-            Wish::Value { key, command } => (Some(About::Key(key)), Wish::Plain(command)),
-            Wish::Request { name, version, delivery } => {
-                let folders = &self.hands.folders;
-                let usual = || Delivery { path: folders.received(&name), interest: Interest::LASTING };
-                let delivery = delivery.unwrap_or_else(usual);
-                // What only passes through to a program is at no place that people know.
-                let lasts = !delivery.path.starts_with(folders.passing());
-                let about = lasts.then(|| path::absolute(&delivery.path).ok().map(About::Path)).flatten();
-                (about, Wish::Request { name, version, delivery: Some(delivery) })
-            }
+            Wish::Value { key, command } => (Some(key), Wish::Plain(command)),
             Wish::Vanish => {
                 self.fate = Fate::End;
                 let _ = reply.send(Answer::Left);
@@ -142,7 +132,7 @@ impl Life {
             }
             wish => (None, wish),
         };
-        let ticket = self.orders.open(reply, about);
+        let ticket = self.orders.open(reply, subject);
         match wish {
             Wish::Plain(command) | Wish::Value { command, .. } => self.command(ticket, command),
             Wish::Request { name, version, delivery } => {
@@ -218,6 +208,10 @@ impl Life {
             None if manifest.content.is_removed() && self.orders.is_open(ticket) => Some(None),
             source => source.map(Some),
         };
+        let delivery = |order, name: &FileName| {
+            let usual = || Delivery { path: self.hands.folders.received(name), interest: Interest::LASTING };
+            self.orders.delivery(order).unwrap_or_else(usual)
+        };
         let begun = match task {
             Move::Keep { manifest, source: order } => source(order, &manifest).map(|source| {
                 self.tasks.spawn(hands.keep(ticket, manifest, source));
@@ -231,11 +225,13 @@ impl Life {
                 let put = Put { manifest, left, fresh: true, from: hands.id };
                 self.tasks.spawn(hands.upload(ticket, put, source, to));
             }),
-            Move::Download { name, content, from, order } => self.orders.delivery(order).map(|to| {
+            Move::Download { name, content, from, order } => self.orders.is_open(order).then(|| {
+                let to = delivery(order, &name);
                 self.tasks.spawn(hands.download(ticket, name, content, from, to));
             }),
-            Move::Deliver { name, content, order } => self.orders.delivery(order).map(|to| {
-                self.tasks.spawn(hands.deliver(ticket, name, content, to.path));
+            Move::Deliver { name, content, order } => self.orders.is_open(order).then(|| {
+                let to = delivery(order, &name).path;
+                self.tasks.spawn(hands.deliver(ticket, name, content, to));
             }),
             Move::Inspect { name, at, verify } => {
                 self.tasks.spawn(hands.inspect(ticket, name, at, verify));
@@ -253,8 +249,8 @@ impl Life {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let about = self.orders.close(ticket, answer.clone());
-        self.tell(Event::Answer { ticket, about, answer });
+        let subject = self.orders.close(ticket, answer.clone());
+        self.tell(Event::Answer { ticket, subject, answer });
     }
 
     fn tell(&self, event: Event) {

@@ -28,7 +28,7 @@ pub use crate::overlay::{Eviction, Kind, RingTuning, Tuning};
 pub use crate::store::is_for_lack_of_room;
 pub use crate::transfer::Limits;
 pub use config::{Beginning, Config, Folders, Identity};
-pub use host::{About, Event, Host, Reply, StartError, Unheard, runtime};
+pub use host::{Event, Host, Reply, StartError, Unheard, runtime};
 pub use interest::{Interest, Waiting};
 pub use memory::drawn as drawn_id;
 pub use meters::{Look, Meters};

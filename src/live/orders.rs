@@ -1,6 +1,5 @@
 //! What clients of a host wait for, and what is kept for them meanwhile.
 
-use super::host::About;
 use super::interest::Interest;
 use crate::peer::{Answer, Ticket};
 use crate::store::Pieces;
@@ -36,20 +35,20 @@ pub struct Orders {
 
 struct Order {
     reply: oneshot::Sender<Answer>,
-    about: Option<About>,
+    subject: Option<String>,
     source: Option<Source>,
     /// How long a Store's file is to be kept.
     ttl: Option<Duration>,
-    /// Where a Request's bytes are to be put.
+    /// Where a Request's bytes are to be put, if not where they always are.
     delivery: Option<Delivery>,
 }
 
 impl Orders {
-    /// Opens an order. `about`: what its answer does not say.
-    pub fn open(&mut self, reply: oneshot::Sender<Answer>, about: Option<About>) -> Ticket {
+    /// Opens an order. `subject`: the key it is about, where its answer does not say so.
+    pub fn open(&mut self, reply: oneshot::Sender<Answer>, subject: Option<String>) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.open.insert(ticket, Order { reply, about, source: None, ttl: None, delivery: None });
+        self.open.insert(ticket, Order { reply, subject, source: None, ttl: None, delivery: None });
         ticket
     }
 
@@ -84,7 +83,7 @@ impl Orders {
         }
     }
 
-    /// Where a Request's bytes are to be put.
+    /// Where a Request's bytes are to be put, if not where they always are.
     pub fn delivery(&self, ticket: Ticket) -> Option<Delivery> {
         self.open.get(&ticket)?.delivery.clone()
     }
@@ -94,11 +93,11 @@ impl Orders {
         self.open.contains_key(&ticket)
     }
 
-    /// Ends an order: whoever waits gets the answer, and what was kept for it goes. Returns what it was about.
-    pub fn close(&mut self, ticket: Ticket, answer: Answer) -> Option<About> {
+    /// Ends an order: whoever waits gets the answer, and what was kept for it goes. Returns its subject.
+    pub fn close(&mut self, ticket: Ticket, answer: Answer) -> Option<String> {
         let order = self.open.remove(&ticket)?;
         // Whoever asked may be gone.
         let _ = order.reply.send(answer);
-        order.about
+        order.subject
     }
 }

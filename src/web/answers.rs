@@ -4,7 +4,7 @@ use super::schema::{Code, CopyHealth, FileVersion, Object, Outcome, Phase, Searc
 use super::verdict::{self, Verdict, verdict};
 use crate::ground::item::as_text;
 use crate::ground::{Copy, FileName, Id, Item, Naming};
-use crate::live::{About, Event, Unheard};
+use crate::live::{Event, Unheard};
 use crate::peer::{Absence, Answer, JoinError, News, Successors};
 
 /// What was wished, as far as its answer does not say.
@@ -143,12 +143,8 @@ pub fn phase(naming: Naming, file: &FileName, event: &Event) -> Option<Object> {
 pub fn told(naming: Naming, me: Id, event: Event) -> Vec<Object> {
     match event {
         Event::News(news) => tidings(naming, me, news).into_iter().collect(),
-        Event::Answer { about, answer, .. } => {
-            let subject = match about {
-                Some(About::Key(key)) => Subject { key, ..Subject::default() },
-                Some(About::Path(path)) => Subject { path: path.display().to_string(), ..Subject::default() },
-                None => Subject::default(),
-            };
+        Event::Answer { subject, answer, .. } => {
+            let subject = Subject { key: subject.unwrap_or_default(), ..Subject::default() };
             ending(naming, &subject, answer)
         }
     }
