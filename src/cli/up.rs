@@ -84,8 +84,13 @@ fn serve(up: &Up) -> Result<ExitCode, String> {
 fn told_to_end() -> Result<Receiver<u8>, String> {
     let runtime = live::runtime().map_err(|error| format!("cannot start: {error}"))?;
     let (told, end) = mpsc::channel();
+    // Heard from now on.
+    let signalled = {
+        let _guard = runtime.enter();
+        client::signalled()
+    };
     thread::spawn(move || {
-        let code = runtime.block_on(async { client::signalled().await });
+        let code = runtime.block_on(signalled);
         // Who is told to end is polite: only Ctrl-C has a code of its own.
         let code = if i32::from(code) == INTERRUPTED { code } else { 0 };
         // It may have ended by itself.

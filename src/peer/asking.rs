@@ -153,14 +153,14 @@ impl Peer {
             Why::Known => self.found_again(now, contact),
             Why::Consult(_) => self.learn(now, contact, &answer),
             Why::Joining(asked) => self.joining_answered(now, asked, contact, &answer),
-            Why::Errand(errand, _) => self.errand_answered(now, errand, contact, answer),
+            Why::Errand(errand, asked) => self.errand_answered(now, errand, asked, contact, answer),
             Why::Refresh(refresh, _) => self.refresh_answered(now, refresh, contact, &answer.nodes),
             Why::Offer(_, files) => self.offer_answered(now, contact, files, &answer),
             Why::Told => {}
             Why::Crawl(list, _) => self.crawl_answered(now, list, contact, &answer),
             Why::LookUp(lookup, _) => self.lookup_answered(now, lookup, contact, &answer),
             Why::Holder(errand, addr) => self.holder_answered(now, errand, addr, contact, &answer),
-            Why::Walk(walk, _) => self.walk_answered(now, walk, contact, program, answer),
+            Why::Walk(walk, asked) => self.walk_answered(now, walk, asked, (contact, program), answer),
             Why::Place(walk, _) => self.placed(now, walk, contact, Some(Ok(()))),
             Why::Cached => {}
             Why::HandValue(target) => self.hand_value_answered(now, contact, target, &answer),

@@ -94,6 +94,9 @@ impl Peer {
 
     /// `expected`: who that should be, where it is known.
     fn ping(&mut self, now: Moment, ticket: Ticket, to: SocketAddr, expected: Option<Id>) {
+        if let (Standing::Gone, Some(reason)) = (self.standing, self.unready()) {
+            return self.answer(ticket, Answer::Unable(reason.to_owned()));
+        }
         if self.pings.len() >= MAX_PINGS {
             return self
                 .answer(ticket, Answer::Unable(format!("{MAX_PINGS} pings are under way: wait for one to end")));
@@ -121,7 +124,9 @@ impl Peer {
     /// the smallest of them, by either geometry.
     fn sought(&self, name: &str) -> Option<Id> {
         match self.naming {
-            Naming::Numbered | Naming::NumberedPeers => name.parse().ok().map(Id::numbered),
+            Naming::Numbered => name.parse().ok().map(Id::numbered),
+            // Among them may be nodes of other programs.
+            Naming::NumberedPeers => name.parse().ok().map(Id::numbered).or_else(|| Id::beginning_with(name)),
             Naming::Hashed => Id::beginning_with(name),
         }
     }

@@ -194,7 +194,15 @@ impl Peer {
         }
     }
 
-    pub(super) fn errand_answered(&mut self, now: Moment, id: ErrandId, contact: Contact, answer: krpc::Answer) {
+    /// Who was asked answered: it may say that others reach it elsewhere.
+    pub(super) fn errand_answered(
+        &mut self,
+        now: Moment,
+        id: ErrandId,
+        asked: Contact,
+        contact: Contact,
+        answer: krpc::Answer,
+    ) {
         let Some(mut job) = self.errands.remove(&id) else { return };
         let key = job.name.key();
         let holdings: Vec<Holding> = answer.files.into_iter().filter(|holding| holding.key == key).collect();
@@ -220,7 +228,7 @@ impl Peer {
             }
             search.answered(contact.id, &answer.nodes);
         }
-        self.errand_heard(now, id, job, contact);
+        self.errand_heard(now, id, job, asked);
     }
 
     pub(super) fn errand_late(&mut self, now: Moment, id: ErrandId, contact: Contact, attempts: u32) {
@@ -282,11 +290,11 @@ impl Peer {
     }
 
     /// A question less is open.
-    fn errand_heard(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, contact: Contact) {
+    fn errand_heard(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, asked: Contact) {
         match &mut job.phase {
             Phase::Searching(_) => self.go_on_searching(now, id, job),
             Phase::Asking(waiting) => {
-                waiting.remove(&contact.addr);
+                waiting.remove(&asked.addr);
                 if waiting.is_empty() { self.all_asked(now, id, job) } else { drop(self.errands.insert(id, job)) }
             }
             Phase::Looking | Phase::Moving => drop(self.errands.insert(id, job)),

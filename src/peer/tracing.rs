@@ -186,14 +186,15 @@ impl Peer {
     /// The owner, where a request would have it look into its folder: once.
     fn whose_folder_counts(&self, job: &mut ErrandJob) -> Option<Contact> {
         let Goal::Trace(tracing) = &mut job.goal else { unreachable!("only traces are traced") };
-        let may_lie = self.overlay.geometry() == Geometry::Ring && job.name.four_digits().is_some();
-        let looks = may_lie && tracing.holders.best(|_| true).is_none() && !tracing.looked;
-        tracing.looked |= looks;
-        if looks { tracing.holders.owner() } else { None }
+        let owner = tracing.holders.owner()?;
+        // In Kademlia whoever has it in its folder finds it itself.
+        let may_lie = self.overlay.geometry() == Geometry::Ring || owner.id == self.me.id;
+        let looks = may_lie && job.name.four_digits().is_some() && tracing.holders.best(|_| true).is_none();
+        (looks && !std::mem::replace(&mut tracing.looked, true)).then_some(owner)
     }
 
     fn look_at(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, owner: Contact) {
-        if owner == self.me {
+        if owner.id == self.me.id {
             return self.look_here(id, job);
         }
         let (target, errand) = (self.naming.place(&job.name), Some(Errand::Find(job.name.clone())));

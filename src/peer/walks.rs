@@ -202,12 +202,13 @@ impl Peer {
         walk.searches.iter().flat_map(|search| search.lookup.keepers().take(count)).collect()
     }
 
+    /// Who was asked answered: it may say that others reach it elsewhere.
     pub(super) fn walk_answered(
         &mut self,
         now: Moment,
         id: WalkId,
-        contact: Contact,
-        program: Program,
+        asked: Contact,
+        (contact, program): (Contact, Program),
         answer: krpc::Answer,
     ) {
         let Some(mut walk) = self.walks.take(id) else { return };
@@ -216,7 +217,7 @@ impl Peer {
         let token = answer.token.clone();
         let me = self.me.id;
         let named: Vec<Contact> = answer.nodes.iter().copied().filter(|named| named.id != me).collect();
-        let search = walk.searches.iter_mut().find(|search| search.concerns(contact));
+        let search = walk.searches.iter_mut().find(|search| search.concerns(asked));
         let honest = match &mut walk.goal {
             Goal::Find(finding) => finding.gather(walk.target, contact, answer),
             Goal::Place(placing) => placing.gather(walk.target, contact, &answer),
@@ -238,7 +239,7 @@ impl Peer {
         if honest && walk.stage == Stage::Walking {
             self.place_early(now, id, &mut walk, contact);
         }
-        self.walk_heard(now, id, walk, contact);
+        self.walk_heard(now, id, walk, asked);
     }
 
     pub(super) fn walk_late(&mut self, now: Moment, id: WalkId, contact: Contact, attempts: u32) {
@@ -262,11 +263,11 @@ impl Peer {
     }
 
     /// A question less is open.
-    fn walk_heard(&mut self, now: Moment, id: WalkId, mut walk: Walk, contact: Contact) {
+    fn walk_heard(&mut self, now: Moment, id: WalkId, mut walk: Walk, asked: Contact) {
         match &mut walk.stage {
             Stage::Walking => self.go_on_walking(now, id, walk),
             Stage::Asking(waiting) => {
-                waiting.remove(&contact.addr);
+                waiting.remove(&asked.addr);
                 if waiting.is_empty() { self.arrived(now, id, walk) } else { self.walks.put_back(id, walk) }
             }
             Stage::Placing => self.walks.put_back(id, walk),

@@ -23,10 +23,10 @@ const FIRST_RUN_BYTES: u64 = 256 << 10;
 const MOST_DEBTORS: u8 = 2;
 /// How much the last run says about a source's speed, against all before it. Guess.
 const NEWEST_SHARE: f64 = 0.4;
-/// Most wrong chunks that are taken from one source. Guess: a bad block of a disk touches one or two, a liar sends no more.
+/// Most wrong chunks that are taken from one source. Guess: a bad block of a disk touches one or two, and a liar sends no more.
 const MOST_WRONG: usize = 8;
 /// How long sources that have nothing for us may get nothing themselves. Guess: longer than a slow line needs for a chunk.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Tells the sources of one swarm apart.
 pub type SourceId = usize;
@@ -160,10 +160,15 @@ impl Swarm {
         self.wrong.get(&id).is_some_and(|wrong| wrong.len() < MOST_WRONG && lacks(wrong))
     }
 
-    /// No source has anything that lacks here, and for long none got anything.
-    pub fn is_stuck(&self, now: Moment) -> bool {
-        let is_there = |index| self.holders[index as usize] > 0;
-        now.since(self.moved) >= STUCK_AFTER && !(0..self.have.of()).any(|index| self.lacks(index) && is_there(index))
+    /// Something lacks here, and none of the sources has anything of it. They must be so many: others are about to join.
+    pub fn is_starved(&self, sources: usize) -> bool {
+        let is_there = |index: u64| self.lacks(index) && self.holders[index as usize] > 0;
+        sources == self.sources.len() && !self.is_done() && !(0..self.have.of()).any(is_there)
+    }
+
+    /// For long no source has come, got anything or given anything.
+    pub fn is_still(&self, now: Moment) -> bool {
+        now.since(self.moved) >= STUCK_AFTER
     }
 
     fn lacks(&self, index: u64) -> bool {
@@ -511,13 +516,16 @@ mod tests {
         let mut swarm = swarm(8);
         swarm.join(at(0), 0, ChunkSet::none(8));
         let long = |after: u64| at(after + STUCK_AFTER.as_millis() as u64);
-        assert!(!swarm.is_stuck(at(100)));
-        assert!(swarm.is_stuck(long(0)));
+        assert!(swarm.is_starved(1) && !swarm.is_still(at(100)) && swarm.is_still(long(0)));
+        assert!(!swarm.is_starved(2), "the other one has not said yet what it has");
         swarm.gained(at(5000), 0, [3]);
-        assert!(!swarm.is_stuck(long(9000)), "it has something that lacks here");
+        assert!(!swarm.is_starved(1), "it has something that lacks here");
         give(&mut swarm, at(9000), 0, 3..4);
-        assert!(!swarm.is_stuck(long(8999)));
-        assert!(swarm.is_stuck(long(9000)));
+        assert!(swarm.is_starved(1) && !swarm.is_still(long(8999)) && swarm.is_still(long(9000)));
+        swarm.join(at(9000), 1, ChunkSet::all(8));
+        assert!(!swarm.is_starved(2));
+        give(&mut swarm, at(9001), 1, 0..8);
+        assert!(!swarm.is_starved(2), "nothing lacks");
     }
 
     #[test]

@@ -28,15 +28,15 @@ use std::time::{Duration, Instant};
 /// Longer content is got from several at once. Guess: shorter is there before the second has answered.
 const ALONE_BYTES: u64 = 4 << 20;
 /// Most sources at once.
-const MOST_SOURCES: usize = 12;
+pub(super) const MOST_SOURCES: usize = 12;
 /// Most addresses that are tried for one content. Guess: who is not here by then is not needed.
 const MOST_TRIED: usize = 48;
 /// How many runs each source is asked for ahead.
 const AHEAD: usize = 2;
 /// How often a source that owes nothing is asked what is new.
 const NEWS_EVERY: Duration = Duration::from_millis(500);
-/// How soon it is noticed that nobody wants the content any more, at the latest.
-const CALLED_OFF_WITHIN: Duration = Duration::from_millis(200);
+/// How often is looked whether anybody wants the content, and whether those who are asked can give it, at least.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long an idle source waits for something to do, before it looks itself.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -146,30 +146,52 @@ enum Event {
     Ended(Source, Result<(), MoveError>),
 }
 
+/// Who is to be asked.
+#[derive(Default)]
+struct Queue {
+    known: BTreeSet<SocketAddr>,
+    waiting: VecDeque<Source>,
+    /// Those who gave something wrong. They are asked for the rest when nobody else has it: copies that are damaged in
+    /// different places make a whole one.
+    damaged: Vec<Source>,
+    /// Who has been among those: nobody is twice.
+    doubted: BTreeSet<SourceId>,
+}
+
+impl Queue {
+    fn add(&mut self, addr: SocketAddr, holder: Option<Id>) {
+        if self.known.len() < MOST_TRIED && self.known.insert(addr) {
+            self.waiting.push_back(Source { id: self.known.len(), addr, holder });
+        }
+    }
+
+    /// True: for the first time.
+    fn doubt(&mut self, source: Source) -> bool {
+        let is_first = self.doubted.insert(source.id);
+        if is_first {
+            self.damaged.push(source);
+        }
+        is_first
+    }
+}
+
 impl<'t> Taking<'t> {
-    /// Begins with as many sources as make sense, and ends with the last. Those who gave something wrong are asked for the
-    /// rest when nobody else is left: copies that are damaged in different places make a whole one.
+    /// Begins with as many sources as make sense, and ends with the last.
     fn run(&self, holders: &[Contact], wanted: &dyn Fn() -> bool) -> Result<(), MoveError> {
         let most = if self.order.content.len_bytes > ALONE_BYTES { MOST_SOURCES } else { 1 };
-        let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
-        let mut waiting: VecDeque<Source> = VecDeque::new();
-        let mut add = |waiting: &mut VecDeque<Source>, addr, holder| {
-            if known.len() < MOST_TRIED && known.insert(addr) {
-                waiting.push_back(Source { id: known.len(), addr, holder });
-            }
-        };
-        holders.iter().for_each(|holder| add(&mut waiting, holder.addr, Some(holder.id)));
+        let mut queue = Queue::default();
+        holders.iter().for_each(|holder| queue.add(holder.addr, Some(holder.id)));
         let (mut running, mut failure) = (0, MoveError::Missing);
-        let (mut damaged, mut blamed): (Vec<Source>, BTreeSet<SourceId>) = (Vec::new(), BTreeSet::new());
         let (sender, events) = channel();
         thread::scope(|scope| {
             loop {
-                if running == 0 && waiting.is_empty() {
-                    waiting.extend(damaged.drain(..).filter(|source| self.deserves_another_chance(source.id)));
+                if queue.waiting.is_empty() && self.is_starved(running) {
+                    let again = queue.damaged.drain(..).filter(|source| self.deserves_another_chance(source.id));
+                    queue.waiting.extend(again);
                 }
                 while running < most
                     && !self.is_over()
-                    && let Some(source) = waiting.pop_front()
+                    && let Some(source) = queue.waiting.pop_front()
                 {
                     running += 1;
                     let sender = sender.clone();
@@ -182,39 +204,49 @@ impl<'t> Taking<'t> {
                 if running == 0 {
                     break;
                 }
-                match events.recv_timeout(CALLED_OFF_WITHIN) {
-                    Err(_) if wanted() => {
-                        if self.is_stuck() {
-                            self.end();
-                        }
-                    }
-                    Err(_) => {
-                        failure = MoveError::Local("nobody waits for it any more".to_owned());
-                        self.end();
-                    }
+                match events.recv_timeout(LOOK_EVERY) {
+                    Err(_) => {}
                     // Takers come behind those who have all of it, and only where several are asked at once.
                     Ok(Event::Takers(takers)) if most > 1 => {
-                        takers.into_iter().for_each(|addr| add(&mut waiting, addr, None));
+                        takers.into_iter().for_each(|addr| queue.add(addr, None));
                     }
                     Ok(Event::Takers(_)) => {}
                     Ok(Event::Ended(source, outcome)) => {
                         running -= 1;
+                        let is_doubted = queue.doubted.contains(&source.id);
                         if outcome == Err(MoveError::Damaged) {
-                            damaged.push(source);
+                            queue.doubt(source);
                         }
-                        let goes_on = running > 0
-                            || !waiting.is_empty()
-                            || damaged.iter().any(|source| self.deserves_another_chance(source.id));
+                        let goes_on = running > 0 || !queue.waiting.is_empty();
                         if let (Err(error), Some(holder)) = (outcome, source.holder) {
-                            if goes_on && !self.is_over() && blamed.insert(source.id) {
+                            if goes_on && !is_doubted && !self.is_over() {
                                 (self.tell)(Told::Failed(holder, error.clone()));
                             }
-                            // Whoever is cut off because our own disk failed is not to blame.
-                            if !matches!(failure, MoveError::Local(_)) {
+                            // Whoever is cut off because our own disk failed is not to blame; of who is damaged this counts.
+                            if !matches!(failure, MoveError::Local(_)) && (!is_doubted || error == MoveError::Damaged) {
                                 failure = error;
                             }
                         }
                     }
+                }
+                if self.is_over() {
+                    continue;
+                }
+                if !wanted() {
+                    failure = MoveError::Local("nobody waits for it any more".to_owned());
+                    self.end();
+                } else if running == most && !queue.waiting.is_empty() && self.is_starved(running) {
+                    // Who has nothing for us makes room for who may have.
+                    self.cut_off();
+                } else if queue.waiting.is_empty()
+                    && queue.damaged.is_empty()
+                    && self.is_still()
+                    && self.is_starved(running)
+                {
+                    if failure == MoveError::Missing {
+                        failure = MoveError::Unreachable("who has a part of it gets no more".to_owned());
+                    }
+                    self.end();
                 }
             }
         });
@@ -325,14 +357,16 @@ impl<'t> Taking<'t> {
 
     /// Nothing more is wanted: whoever still gives is cut off.
     fn end(&self) {
-        let mut state = self.state();
-        state.over = true;
-        for stream in state.streams.values() {
+        self.state().over = true;
+        self.cut_off();
+        self.changed.notify_all();
+    }
+
+    fn cut_off(&self) {
+        for stream in self.state().streams.values() {
             // Closed already is as good.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        drop(state);
-        self.changed.notify_all();
     }
 
     fn deserves_another_chance(&self, id: SourceId) -> bool {
@@ -340,10 +374,14 @@ impl<'t> Taking<'t> {
         !state.over && state.found.as_ref().is_some_and(|found| found.swarm.deserves_another_chance(id))
     }
 
-    /// Only takers are left, and none has what lacks here.
-    fn is_stuck(&self) -> bool {
+    /// All who run have said what they have, and nobody has anything that lacks.
+    fn is_starved(&self, running: usize) -> bool {
+        self.state().found.as_ref().is_some_and(|found| found.swarm.is_starved(running))
+    }
+
+    fn is_still(&self) -> bool {
         let now = self.now();
-        self.state().found.as_ref().is_some_and(|found| found.swarm.is_stuck(now))
+        self.state().found.as_ref().is_some_and(|found| found.swarm.is_still(now))
     }
 
     fn is_over(&self) -> bool {

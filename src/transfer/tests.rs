@@ -303,6 +303,8 @@ enum Manner {
     Lies,
     /// It has a wrong byte in each of these chunks.
     Damaged(Vec<usize>),
+    /// It has wrong bytes, and says so from the second time on; whether it was asked before.
+    LiesAndAdmitsIt(Arc<AtomicBool>),
     /// It has wrong bytes, and opens this when it is asked for them.
     LiesFirst(Arc<OnceLock<()>>),
     /// It says nothing before this is open, and is slow then.
@@ -441,11 +443,16 @@ fn serve(mut stream: Mannered, bytes: &[u8], exchange: &Exchange) {
             }
             return;
         }
+        if let Manner::LiesAndAdmitsIt(asked) = &stream.manner
+            && asked.swap(true, Ordering::Relaxed)
+        {
+            return drop(send(&mut stream, &message::Reply::Damaged));
+        }
         let whole = |bytes: &[u8]| Served::Whole { file: file(bytes), content, pieces: Some(pieces_of_good(content)) };
         let served = match &stream.manner {
             Manner::Missing | Manner::Stalls => None,
             Manner::Part(partial) => Some(Served::Growing(partial.clone())),
-            Manner::Lies => Some(whole(&vec![b'x'; bytes.len()])),
+            Manner::Lies | Manner::LiesAndAdmitsIt(_) => Some(whole(&vec![b'x'; bytes.len()])),
             Manner::Damaged(chunks) => {
                 let mut bytes = bytes.to_vec();
                 chunks.iter().for_each(|chunk| bytes[chunk * CHUNK] ^= 1);
@@ -591,6 +598,35 @@ fn copies_damaged_in_different_places_make_a_whole_one() {
             assert!(told.iter().filter(|told| **told == failed).count() <= 1, "{told:?}");
         }
         assert!(holders.sent().iter().sum::<u64>() < 4 * len as u64, "{:?}", holders.sent());
+    }
+}
+
+#[test]
+fn who_waits_for_the_rest_itself_keeps_nobody_from_being_asked() {
+    // At once, and one after the other. A test that waits a minute has failed.
+    for (len, idle) in [(6 << 20, take::MOST_SOURCES), (2 << 20, 1)] {
+        let bytes = good(len);
+        let dirs: Vec<TempDir> = (0..idle).map(|_| tempdir().unwrap()).collect();
+        let nothing = dirs.iter().map(|dir| Manner::Part(part(dir, &bytes, 0..0)));
+        let damaged = [vec![1], vec![30]].map(Manner::Damaged);
+        let manners: Vec<Manner> = nothing.chain(damaged).collect();
+        let holders = Holders::of(&bytes, &manners);
+        let begun = std::time::Instant::now();
+        let (_dir, destination) = destination();
+        assert_eq!(take_to(&destination, &bytes, &holders.contacts, &exchange()).outcome, Ok(()));
+        assert!(begun.elapsed() < swarm::STUCK_AFTER);
+    }
+}
+
+#[test]
+fn who_was_wrong_has_a_second_chance_and_no_third() {
+    for len in [6 << 20, 2 << 20] {
+        let bytes = good(len);
+        let (_dir, destination) = destination();
+        let holders = Holders::of(&bytes, &[Manner::LiesAndAdmitsIt(Arc::default())]);
+        let Taken { outcome, told } = take_to(&destination, &bytes, &holders.contacts, &exchange());
+        assert_eq!((outcome, told), (Err(MoveError::Damaged), vec![]));
+        assert_eq!(holders.asked[0].load(Ordering::Relaxed), 2);
     }
 }
 

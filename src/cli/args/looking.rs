@@ -24,7 +24,7 @@ The exit code tells: 0 found, 3 nobody has it, 4 who may have it cannot be reach
 
 const PING: &str = "\
 Examples:
-  p2p ping 14                                A contact, by its number or the first digits of its id
+  p2p ping 14                                A peer, by its number or the first digits of its id
   p2p ping 10.0.0.7:12004                    Whoever is there
 
 The exit code tells: 0 it answers, 4 it does not.";
