@@ -3,8 +3,8 @@
 use p2p::ground::krpc::{Body, Errand, Message, Program, Question, Want};
 use p2p::ground::{Chance, Contact, Content, FileName, Id, Manifest, Moment, Naming};
 use p2p::overlay::{Kind, RingTuning};
-use p2p::peer::{Answer, Command, Config, Input, Output, Peer, Start, Ticket, Whom};
-use p2p::sim::{Weather, World};
+use p2p::peer::{Absence, Answer, Command, Config, Input, Output, Peer, Start, Ticket, Whom};
+use p2p::sim::{PeerIndex, Weather, World};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::thread;
@@ -91,6 +91,42 @@ fn same_seed_same_run() {
     let fingerprint = |seed| grown(seed, stormy(0.05), 40).fingerprint();
     assert_eq!(fingerprint(11), fingerprint(11));
     assert_ne!(fingerprint(11), fingerprint(12));
+}
+
+#[test]
+fn whoever_is_passed_over_for_its_silence_may_still_hold_a_file() {
+    for seed in 0..5 {
+        let mut world = grown(seed, stormy(0.0), 8);
+        let stored = world.store(world.members()[0], "report.pdf", 1000);
+        world.run_for(5 * SECOND);
+        let Some((_, Answer::Stored { copies, .. })) = world.record(stored).answer.clone() else { panic!() };
+        let members = world.members();
+        let is_keeper = |world: &World, at: PeerIndex| copies.contains(&world.view(at).me.id);
+        let (keepers, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|at| is_keeper(&world, *at));
+        keepers.iter().for_each(|at| world.pause(*at));
+        // Before they count as dead, which takes most of a minute.
+        for wait in [SECOND, 10 * SECOND] {
+            world.run_for(wait);
+            let name = FileName::parse("report.pdf").unwrap();
+            let commands = [
+                Command::Request { name: name.clone(), version: None },
+                Command::Inspect { name: name.clone(), verify: false, mend: false },
+                Command::Trace { name: name.clone(), ruler: None },
+            ];
+            let asked = others.iter().flat_map(|at| commands.clone().map(|command| (*at, command)));
+            let asked: Vec<(PeerIndex, Command)> = asked.collect();
+            let tickets: Vec<Ticket> = asked.into_iter().map(|(at, command)| world.order(at, command)).collect();
+            world.run_for(15 * SECOND);
+            for ticket in tickets {
+                let absence = match &world.record(ticket).answer {
+                    Some((_, Answer::NotFound { absence, .. } | Answer::Inspected { absence, .. })) => *absence,
+                    Some((_, Answer::Traced(trace))) => trace.absence,
+                    other => panic!("seed {seed}: {other:?}"),
+                };
+                assert!(matches!(absence, Absence::OutOfReach { .. }), "seed {seed}: {:?}", world.record(ticket));
+            }
+        }
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{outputs, peer};
+    use super::super::tests::{outputs, peer, peer_of};
     use super::*;
     use crate::ground::krpc;
 
@@ -124,11 +124,25 @@ mod tests {
 
     /// Everything it sends, with an answer from where it is sent to, that says that its sender is reached at `next`.
     fn answered(peer: &mut Peer, id: Id, next: impl Fn(SocketAddr) -> SocketAddr) -> Vec<SocketAddr> {
+        let sent = outputs(peer).into_iter().filter_map(|output| match output {
+            Output::Send { to, bytes } => Some((to, bytes)),
+            _ => None,
+        });
+        answer(peer, sent.collect(), id, next)
+    }
+
+    fn answer(
+        peer: &mut Peer,
+        sent: Vec<(SocketAddr, Vec<u8>)>,
+        id: Id,
+        next: impl Fn(SocketAddr) -> SocketAddr,
+    ) -> Vec<SocketAddr> {
         let mut asked = Vec::new();
-        for output in outputs(peer) {
-            let Output::Send { to, bytes } = output else { continue };
+        for (to, bytes) in sent {
             asked.push(to);
-            let transaction = Message::decode(&bytes).unwrap().transaction;
+            let Message { transaction, body: Body::Question { .. }, .. } = Message::decode(&bytes).unwrap() else {
+                continue;
+            };
             let body = Body::Answer { from: id, seen_at: None, answer: krpc::Answer::default() };
             let reached_at = Some(next(to));
             let message = Message { transaction, leaving: false, reached_at, program: Program::Keeper, body };
@@ -146,6 +160,33 @@ mod tests {
         let asked: Vec<SocketAddr> = (0..20).flat_map(|_| answered(&mut peer, id, next)).collect();
         assert!((2..6).contains(&asked.len()), "{asked:?}");
         assert_eq!(peer.overlay.contacts(), [], "it was nowhere where it said that it is");
+    }
+
+    #[test]
+    fn who_answers_from_elsewhere_than_it_was_asked_keeps_no_request_waiting() {
+        for overlay in [Kind::Ring(RingTuning::default()), Kind::Kademlia(Default::default())] {
+            let mut peer = peer_of(overlay, "10.0.0.1:9", Start::Ring(Vec::new()), Vec::new());
+            let id = Id::hashed(b"somebody");
+            peer.handle(Moment::START, Input::Known(vec!["10.0.0.2:100".parse().unwrap()]));
+            while !answered(&mut peer, id, |at| at).is_empty() {}
+            assert_eq!(peer.overlay.contacts().len(), 1, "it is a contact where it is");
+            let name = FileName::parse("nowhere").unwrap();
+            let command = Command::Request { name, version: None };
+            peer.handle(Moment::START, Input::Command { ticket: Ticket(7), command });
+            let (mut sent, mut found) = (Vec::new(), None);
+            for _ in 0..20 {
+                for output in outputs(&mut peer) {
+                    match output {
+                        Output::Send { to, bytes } => sent.push((to, bytes)),
+                        Output::Answer { answer, .. } => found = Some(answer),
+                        _ => {}
+                    }
+                }
+                let elsewhere = |at: SocketAddr| SocketAddr::new(at.ip(), 200);
+                answer(&mut peer, std::mem::take(&mut sent), id, elsewhere);
+            }
+            assert!(matches!(found, Some(Answer::NotFound { .. })), "{found:?}");
+        }
     }
 
     #[test]

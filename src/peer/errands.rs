@@ -100,7 +100,7 @@ impl Peer {
             Geometry::Xor { .. } => Asks::Peers { scrape: false },
         };
         let search = Search::by_member(&*self.overlay, self.me, place, asks).thorough();
-        let job = ErrandJob { ticket, name, goal, phase: Phase::Searching(search) };
+        let mut job = ErrandJob { ticket, name, goal, phase: Phase::Searching(search) };
         self.last_errand += 1;
         let id = self.last_errand;
         if own && self.overlay.geometry() == Geometry::Ring {
@@ -109,6 +109,12 @@ impl Peer {
             keepers.push(self.me);
             let geometry = self.overlay.geometry();
             keepers.sort_by_key(|contact| geometry.keeping(contact.id, place));
+            let known = self.overlay.contacts().into_iter();
+            let silent = known.filter(|contact| !keepers.contains(contact)).collect::<Vec<_>>();
+            if let Some(holders) = job.goal.holders() {
+                let silent = self.would_keep(place, &keepers, silent.into_iter());
+                silent.for_each(|silent| holders.unheard(silent.id));
+            }
             self.found_keepers(now, id, job, keepers);
         } else {
             self.go_on_searching(now, id, job);
@@ -155,8 +161,13 @@ impl Peer {
                 Want::Wait => return drop(self.errands.insert(id, job)),
                 Want::Done => {
                     let keepers: Vec<Contact> = self.keepers_found(search).collect();
+                    let key = search.lookup.key();
+                    let passed_over = self.overlay.contacts().into_iter();
+                    let passed_over = passed_over.filter(|contact| !keepers.contains(contact));
+                    let silent = search.lookup.unanswering().chain(passed_over);
+                    let silent: Vec<Id> = self.would_keep(key, &keepers, silent).map(|silent| silent.id).collect();
                     if let Some(holders) = job.goal.holders() {
-                        self.silent_keepers(search, &keepers).for_each(|silent| holders.unheard(silent.id));
+                        silent.into_iter().for_each(|id| holders.unheard(id));
                     }
                     return self.found_keepers(now, id, job, keepers);
                 }
@@ -174,14 +185,19 @@ impl Peer {
         search.lookup.keepers().filter(|keeper| !self.strangers.contains(&keeper.id)).filter(known)
     }
 
-    /// Who did not answer the search, and would be a keeper in the place of one that was found: it may well hold what the
-    /// others do not.
-    fn silent_keepers<'a>(&'a self, search: &'a Search, found: &[Contact]) -> impl Iterator<Item = Contact> + 'a {
-        let (geometry, key) = (self.overlay.geometry(), search.lookup.key());
+    /// Those of the silent who would be keepers in the place of one that was found: they may well hold what the others do
+    /// not. Silent are also contacts that nobody on the way named: they have been silent for so long that they are passed over.
+    fn would_keep<'a>(
+        &'a self,
+        key: Id,
+        found: &[Contact],
+        silent: impl Iterator<Item = Contact> + 'a,
+    ) -> impl Iterator<Item = Contact> + 'a {
+        let geometry = self.overlay.geometry();
         let last =
             self.replicas.checked_sub(1).and_then(|last| found.get(last)).map(|last| geometry.keeping(last.id, key));
         let is_nearer = move |contact: &Contact| last.is_none_or(|last| geometry.keeping(contact.id, key) < last);
-        search.lookup.unanswering().filter(is_nearer).filter(|contact| !self.strangers.contains(&contact.id))
+        silent.filter(is_nearer).filter(|contact| !self.strangers.contains(&contact.id))
     }
 
     fn found_keepers(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {

@@ -1,6 +1,7 @@
 //! Getting content from those who have it: from one after the other where it is short, else from all at once, each in a
 //! thread of its own. Which chunks each is asked for is decided in [`swarm`](super::swarm).
 
+mod queue;
 mod small;
 mod source;
 
@@ -14,6 +15,7 @@ use super::{Exchange, ask, out_of_turn, read_reply};
 use crate::ground::{Contact, Content, FileName, Id, Moment, MoveError};
 use crate::store::pieces::{Pieces, chunk_count, chunk_size};
 use crate::store::{ChunkSet, Partial, Place};
+use queue::{Queue, Source};
 use source::Giving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -29,8 +31,6 @@ use std::time::{Duration, Instant};
 const ALONE_BYTES: u64 = 4 << 20;
 /// Most sources at once.
 pub(super) const MOST_SOURCES: usize = 12;
-/// Most addresses that are tried for one content. Guess: who is not here by then is not needed.
-const MOST_TRIED: usize = 48;
 /// How many runs each source is asked for ahead.
 const AHEAD: usize = 2;
 /// How often a source that owes nothing is asked what is new.
@@ -132,47 +132,9 @@ struct Found<'t> {
     _share: Share<'t>,
 }
 
-/// Somebody to take from.
-#[derive(Clone, Copy)]
-struct Source {
-    id: SourceId,
-    addr: SocketAddr,
-    /// None: another taker.
-    holder: Option<Id>,
-}
-
 enum Event {
     Takers(Vec<SocketAddr>),
     Ended(Source, Result<(), MoveError>),
-}
-
-/// Who is to be asked.
-#[derive(Default)]
-struct Queue {
-    known: BTreeSet<SocketAddr>,
-    waiting: VecDeque<Source>,
-    /// Those who gave something wrong. They are asked for the rest when nobody else has it: copies that are damaged in
-    /// different places make a whole one.
-    damaged: Vec<Source>,
-    /// Who has been among those: nobody is twice.
-    doubted: BTreeSet<SourceId>,
-}
-
-impl Queue {
-    fn add(&mut self, addr: SocketAddr, holder: Option<Id>) {
-        if self.known.len() < MOST_TRIED && self.known.insert(addr) {
-            self.waiting.push_back(Source { id: self.known.len(), addr, holder });
-        }
-    }
-
-    /// True: for the first time.
-    fn doubt(&mut self, source: Source) -> bool {
-        let is_first = self.doubted.insert(source.id);
-        if is_first {
-            self.damaged.push(source);
-        }
-        is_first
-    }
 }
 
 impl<'t> Taking<'t> {
