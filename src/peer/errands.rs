@@ -13,6 +13,7 @@ use crate::ground::krpc::{self, Errand};
 use crate::ground::{Content, FileName, Holding};
 use crate::overlay::Geometry;
 use std::collections::BTreeSet;
+use std::iter;
 
 /// Most stores and requests of one peer under way.
 const MAX_ERRANDS: usize = 256;
@@ -109,11 +110,9 @@ impl Peer {
             keepers.push(self.me);
             let geometry = self.overlay.geometry();
             keepers.sort_by_key(|contact| geometry.keeping(contact.id, place));
-            let known = self.overlay.contacts().into_iter();
-            let silent = known.filter(|contact| !keepers.contains(contact)).collect::<Vec<_>>();
             if let Some(holders) = job.goal.holders() {
-                let silent = self.would_keep(place, &keepers, silent.into_iter());
-                silent.for_each(|silent| holders.unheard(silent.id));
+                let silent = self.silent_keepers(place, &keepers, iter::empty());
+                silent.into_iter().for_each(|id| holders.unheard(id));
             }
             self.found_keepers(now, id, job, keepers);
         } else {
@@ -161,11 +160,8 @@ impl Peer {
                 Want::Wait => return drop(self.errands.insert(id, job)),
                 Want::Done => {
                     let keepers: Vec<Contact> = self.keepers_found(search).collect();
-                    let key = search.lookup.key();
-                    let passed_over = self.overlay.contacts().into_iter();
-                    let passed_over = passed_over.filter(|contact| !keepers.contains(contact));
-                    let silent = search.lookup.unanswering().chain(passed_over);
-                    let silent: Vec<Id> = self.would_keep(key, &keepers, silent).map(|silent| silent.id).collect();
+                    let (key, unanswering) = (search.lookup.key(), search.lookup.unanswering());
+                    let silent = self.silent_keepers(key, &keepers, unanswering);
                     if let Some(holders) = job.goal.holders() {
                         silent.into_iter().for_each(|id| holders.unheard(id));
                     }
@@ -185,19 +181,16 @@ impl Peer {
         search.lookup.keepers().filter(|keeper| !self.strangers.contains(&keeper.id)).filter(known)
     }
 
-    /// Those of the silent who would be keepers in the place of one that was found: they may well hold what the others do
-    /// not. Silent are also contacts that nobody on the way named: they have been silent for so long that they are passed over.
-    fn would_keep<'a>(
-        &'a self,
-        key: Id,
-        found: &[Contact],
-        silent: impl Iterator<Item = Contact> + 'a,
-    ) -> impl Iterator<Item = Contact> + 'a {
+    /// Who would be a keeper in the place of one that was found: it may well hold what the others do not. Silent is who did
+    /// not answer, and a contact that nobody named: it has been silent for so long that it is passed over.
+    fn silent_keepers(&self, key: Id, found: &[Contact], unanswering: impl Iterator<Item = Contact>) -> Vec<Id> {
         let geometry = self.overlay.geometry();
         let last =
             self.replicas.checked_sub(1).and_then(|last| found.get(last)).map(|last| geometry.keeping(last.id, key));
-        let is_nearer = move |contact: &Contact| last.is_none_or(|last| geometry.keeping(contact.id, key) < last);
-        silent.filter(is_nearer).filter(|contact| !self.strangers.contains(&contact.id))
+        let is_nearer = |contact: &Contact| last.is_none_or(|last| geometry.keeping(contact.id, key) < last);
+        let passed_over = self.overlay.contacts().into_iter().filter(|contact| !found.contains(contact));
+        let silent = unanswering.chain(passed_over).filter(is_nearer).map(|contact| contact.id);
+        silent.filter(|id| !self.strangers.contains(id)).collect()
     }
 
     fn found_keepers(&mut self, now: Moment, id: ErrandId, mut job: ErrandJob, keepers: Vec<Contact>) {
