@@ -133,6 +133,8 @@ fn a_find_sees_what_only_lies_in_its_owners_folder_as_a_request_does() {
         assert!(lines.last().unwrap().contains("owns 6…8, has the file"), "{lines:?}");
     }
     assert_eq!(network.ring.told(), [] as [String; 0]);
+    network.p2p(&["request", "4103", "--peer", "2", "-o", "copy"]).with(0);
+    assert_eq!(network.read("copy"), b"a few words");
     let absent = network.p2p(&["find", "4102", "--peer", "2"]);
     assert!(absent.code == 3 && absent.out.contains("owns 6…8, does not have the file"), "{absent:?}");
 }
